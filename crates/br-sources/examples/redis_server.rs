@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
 
     let options = RedisOptions::new(address.parse()?);
-    let server = spawn_blocking(|| RedisServer::probe(options)).await??;
+    let cancel = context.cancel.clone();
+    let server = spawn_blocking(move || RedisServer::probe(options, &cancel)).await??;
     println!("{}, {} keys", server.description(), server.keys);
     for warning in server.warnings() {
         println!("warning: {warning}");

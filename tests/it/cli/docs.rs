@@ -396,7 +396,7 @@ impl Sandbox {
             ("man", "cat > /dev/null"),
             (
                 "psql",
-                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\ntrue\n';; *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\ntrue\n';; *version_num*) echo 150001;; *count*) echo 0;; *"NOT datallowconn"*) ;; *has_table_privilege*) echo t;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             (
                 "docker",
@@ -417,10 +417,13 @@ impl Sandbox {
                 "pg_dump",
                 r#"case "$*" in *--version*) echo 'pg_dump (PostgreSQL) 15.1';; *) echo 'CREATE TABLE t (c int);';; esac"#,
             ),
-            ("pg_dumpall", "echo 'CREATE ROLE r;'"),
+            (
+                "pg_dumpall",
+                "echo 'CREATE ROLE r;'; echo '-- PostgreSQL database cluster dump complete'",
+            ),
             (
                 "mariadb-dump",
-                r#"case "$*" in *--version*) echo MariaDB;; *--help*) echo --system;; *) echo 'CREATE TABLE t (c int);';; esac"#,
+                r#"case "$*" in *--version*) echo MariaDB;; *--help*) echo --system;; *) echo 'CREATE TABLE t (c int);'; echo '-- Dump completed';; esac"#,
             ),
             ("emqx", export.as_str()),
         ] {

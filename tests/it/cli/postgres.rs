@@ -364,7 +364,14 @@ fn what_cannot_be_restored_changes_nothing(session: &Session, other: &Postgres) 
         "{missing}"
     );
 
-    // Damage is found before the database is deleted.
+    // A restore that fails leaves the old database: without its owner, and with damaged data.
+    other.sql(
+        "postgres",
+        "ALTER DATABASE shop OWNER TO postgres; DROP ROLE anna",
+    );
+    let failed = restore("postgres/shop.dump", &["--replace-database"]).expect(1);
+    assert!(failed.stderr.contains("as it was before"), "{failed}");
+    assert_eq!(other.sql("shop", "SELECT count(*) FROM t"), "1000\n");
     for pack in files_below(&session.at("repository/packs")) {
         let mut bytes = fs::read(&pack).unwrap();
         let middle = bytes.len() / 2;
@@ -374,6 +381,91 @@ fn what_cannot_be_restored_changes_nothing(session: &Session, other: &Postgres) 
     other.sql("shop", "INSERT INTO t VALUES (0)");
     restore("postgres/shop.dump", &["--replace-database"]).expect(14);
     assert_eq!(other.sql("shop", "SELECT count(*) FROM t"), "1001\n");
+    let names = "SELECT datname FROM pg_database WHERE datname LIKE '%before%'";
+    assert_eq!(other.sql("postgres", names), "");
+}
+
+#[test]
+fn a_set_restores_only_the_databases_that_it_names() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    for database in ["shop", "crm"] {
+        server.sql("postgres", &format!("CREATE DATABASE {database}"));
+        server.sql(database, "CREATE TABLE t (id int)");
+    }
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let configure = |databases: &str| {
+        let location = session.at("repository");
+        let config = format!(
+            "[repositories.main]\nlocation = {location:?}\n[sets.shop]\nrepository = \"main\"\npostgres = [{databases}]\n"
+        );
+        session.write_secret("br.toml", config);
+    };
+    let run = |words: &[&str]| br.run(["--config", "br.toml"].iter().chain(words));
+    configure("\"all\"");
+    run(&["run"]).expect(0);
+    server.sql("crm", "INSERT INTO t VALUES (1)");
+    server.sql("shop", "INSERT INTO t VALUES (1)");
+    configure("\"shop\"");
+    let output = run(&["restore", "latest", "--execute", "--yes"]).expect(0);
+    assert!(
+        output.stderr.contains("no step restores postgres/crm.dump"),
+        "{output}"
+    );
+    assert_eq!(server.sql("crm", "SELECT count(*) FROM t"), "1\n");
+    assert_eq!(server.sql("shop", "SELECT count(*) FROM t"), "0\n");
+    configure("\"shop\", \"gone\"");
+    let refused = run(&["restore", "latest", "--execute", "--yes"]).expect(2);
+    assert!(refused.stderr.contains("postgres/gone.dump"), "{refused}");
+}
+
+#[test]
+fn a_dump_that_a_wrapper_cuts_makes_no_backup() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    for n in 0..100 {
+        server.sql("postgres", &format!("CREATE ROLE r{n}"));
+    }
+    let session = Session::with_repository();
+    let folder = server.folder().display();
+    let script = format!(
+        "#!/bin/sh\necho 'a banner' >&2; case \"$*\" in *globals*) echo 'a banner'; PGHOST='{folder}' PGUSER=postgres \"$@\" | head -c 3000; exit 0;; esac\nPGHOST='{folder}' PGUSER=postgres exec \"$@\"\n"
+    );
+    let path = session.at("wrapper");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = path.display().to_string();
+    let words = ["backup", "--postgres", "all", "--postgres-through", &path];
+    let output = session.run(words).expect(1);
+    assert!(output.stderr.contains("cluster dump complete"), "{output}");
+}
+
+#[test]
+fn programs_that_look_at_a_server_get_no_passwords_of_br() {
+    let session = Session::with_repository();
+    let path = session.at("wrapper");
+    fs::write(&path, "#!/bin/sh\nenv >> environment\nexit 1\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = path.display().to_string();
+    let br = session
+        .br
+        .clone()
+        .env("BR_RABBITMQ_PASSWORD", "first secret");
+    let br = br.env("BR_REDIS_PASSWORD", "second secret");
+    br.run(["backup", "--postgres", "all", "--postgres-through", &path])
+        .expect(1);
+    br.run(["backup", "--mysql", "all", "--mysql-through", &path])
+        .expect(1);
+    br.run(["doctor", "--postgres", "all", "--postgres-through", &path])
+        .expect(1);
+    let environment = fs::read_to_string(session.at("environment")).unwrap();
+    assert!(
+        environment.contains("PATH=") && !environment.contains("secret"),
+        "{environment}"
+    );
 }
 
 /// A command like `docker exec`: it runs what comes after `exec -i NAME` where only that finds the server.

@@ -288,7 +288,7 @@ impl RestoreArgs {
     ) -> Result<(), CommandError> {
         self.to_redis.look(context).await?;
         self.to_rabbitmq.look(context).await?;
-        self.to_postgres.look(&self.paths, moment).await
+        self.to_postgres.look(&self.paths, moment, context).await
     }
 }
 

@@ -41,11 +41,19 @@ async fn look(
     context: &CommandContext,
 ) -> Result<(), CommandError> {
     if let Some(options) = step.mysql.clone() {
-        let probed = on_thread(move || MySqlServer::look(&options)).await?;
-        return probed.map_err(|error| {
+        let is_sure = options.is_sure();
+        let cancel = context.cancel.clone();
+        let looked = on_thread(move || MySqlServer::look(&options, &cancel)).await?;
+        let server = looked.map_err(|error| {
             let hint = "correct the option file, or start the server";
             CommandError::failure(&error, hint)
-        });
+        })?;
+        if moment == Moment::First && !is_sure {
+            context.output.console.warning(&format!(
+                "HOME is not set, so the programs of MySQL do not read ~/.my.cnf: br restores into {server}"
+            ));
+        }
+        return Ok(());
     }
     let Action::Br(words) = &step.action else {
         return Ok(());

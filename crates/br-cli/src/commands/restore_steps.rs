@@ -10,6 +10,7 @@ use br_sources::server::Launcher;
 use serde::Serialize;
 
 use super::run::quoted;
+use super::servers::launcher;
 use crate::config::{BackupSet, HookCommand, place_of, texts_of};
 use crate::error::CommandError;
 use crate::output::format;
@@ -270,7 +271,7 @@ impl Maker<'_> {
         let found = order.filter(|name| names.iter().any(|one| one == name));
         let options = MySqlOptions::default()
             .with_defaults_file(self.text("mysql-defaults-file").map(PathBuf::from))
-            .with_launcher(Launcher::through(through.clone()));
+            .with_launcher(launcher(Some(&Launcher::through(through.clone()))));
         let step = |name| Step {
             mysql: Some(options.clone()),
             ..self.step("mysql", &format!("mysql/{name}"), &words)
@@ -297,11 +298,24 @@ impl Maker<'_> {
         // Databases belong to roles.
         let globals = names.iter().filter(|name| *name == "globals.sql");
         let mut steps: Vec<Step> = globals.map(|name| step(name, &[])).collect();
-        let databases = names.iter().filter(|name| name.ends_with(".dump"));
-        steps.extend(
-            databases.map(|name| step(name, &["--replace-database", "--skip-verification"])),
-        );
+        let wanted = self.databases("postgres");
+        let is_wanted = |name: &&String| {
+            let database = name.strip_suffix(".dump");
+            database.is_some_and(|name| wanted.is_empty() || wanted.iter().any(|one| one == name))
+        };
+        let databases = names.iter().filter(is_wanted);
+        steps.extend(databases.map(|name| step(name, &["--replace-database"])));
         steps
+    }
+
+    /// The databases that the set names, as their files are called; empty for all.
+    fn databases(&self, server: &str) -> Vec<String> {
+        let names = texts_of(&self.set.settings, server).iter();
+        let names: Vec<String> = names.map(|name| name.replace('/', "_")).collect();
+        if names.iter().any(|name| name == "all") {
+            return Vec::new();
+        }
+        names
     }
 
     /// The words that name a server and its login.
@@ -386,10 +400,13 @@ impl Maker<'_> {
     fn missing(&self, steps: &[Step]) -> Vec<String> {
         let servers = SERVERS.into_iter().filter(|server| self.has(server));
         let wanted = servers.chain(self.stream_names());
-        wanted
+        let parts = wanted
             .filter(|part| !steps.iter().any(|step| step.part == *part))
-            .map(str::to_owned)
-            .collect()
+            .map(str::to_owned);
+        let databases = self.databases("postgres").into_iter();
+        let files = databases.map(|name| format!("postgres/{name}.dump"));
+        let files = files.filter(|file| !steps.iter().any(|step| step.paths.contains(file)));
+        parts.chain(files).collect()
     }
 
     fn files(&self) -> Vec<Step> {

@@ -1,7 +1,8 @@
 //! `br restore --to-command`: restores a file into a program, such as the client of a database.
 
 use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use br_core::engine::dump::{dump, dump_to_command};
@@ -19,6 +20,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::json::Summary;
 use crate::output::{Output, format};
+use crate::thread::on_thread;
 
 /// Options for a restore into a folder.
 pub(super) const OF_FOLDERS: [&str; 14] = [
@@ -152,17 +154,22 @@ impl Taker<'_> {
     ) -> Result<Taken, CommandError> {
         let name = name_of(self.program);
         let (console, label) = (Arc::clone(&context.output.console), name.clone());
+        // A terminal that takes no output must not keep br from seeing the messages.
+        let (to_printer, messages) = mpsc::channel::<String>();
+        let printer = thread::spawn(move || messages.iter().for_each(|line| console.note(&line)));
         let target = CommandTarget::new(command(self.program, self.arguments))
             .with_time_limit(self.time_limit)
             .with_on_message(move |line| {
                 if is_shown(line) {
-                    console.note(&message(&label, line));
+                    // Fails only if the thread has ended.
+                    let _ = to_printer.send(message(&label, line));
                 }
             });
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let restored = dump_to_command(repository, backup, path.clone(), target, &engine).await;
         drop(guard);
+        on_thread(move || printer.join()).await?.ok();
         let (entry, messages) = restored.map_err(|error| explain(error, &name))?;
         Ok(Taken(ToCommandSummary {
             backup: backup.to_string(),

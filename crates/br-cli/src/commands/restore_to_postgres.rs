@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use br_core::BackupSelector;
-use br_core::engine::dump::dump;
 use br_sources::postgres::{PostgresOptions, PostgresRestore, PostgresServer};
 use br_sources::server::{Launcher, Server as _, ServerError};
 use clap::Args;
@@ -13,6 +12,7 @@ use clap::Args;
 use super::paths::PathInBackup;
 use super::restore_check::Moment;
 use super::restore_to_command::{OF_FOLDERS, Taker};
+use super::servers::launcher;
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -42,13 +42,10 @@ pub(super) struct ToPostgresArgs {
 
     /// Replace the database if it exists; without this, br refuses a database that exists
     ///
-    /// br reads and verifies the whole dump before pg_restore deletes the database. Nobody else may be connected to it.
+    /// The old database gets another name, and is deleted when the new one is complete; if the restore fails, it gets its name again. So the server needs space for both. Nobody
+    /// else may be connected to it.
     #[arg(long, requires = "to_postgres")]
     replace_database: bool,
-
-    /// Do not verify the dump before the database is replaced, because `br restore --verify-only` has done it
-    #[arg(long, requires = "replace_database")]
-    skip_verification: bool,
 
     /// Section of the service file of PostgreSQL with address and user
     #[arg(long, value_name = "NAME", requires = "to_postgres")]
@@ -79,11 +76,9 @@ impl ToPostgresArgs {
         let engine = context.engine();
         let snapshot = repository.snapshot(backup.id, &engine).await?;
         snapshot.stat(&path).await?;
-        let (server, restore) = self.restore_of(path.name(), context).await?;
-        if self.replace_database && !self.skip_verification {
-            let path = path.clone();
-            dump(&repository, backup.id, path, std::io::sink(), &engine).await?;
-        }
+        let (server, mut restore) = self.restore_of(path.name(), context).await?;
+        let aside = move || restore.set_aside().map(|()| restore);
+        let restore = on_thread(aside).await?.map_err(|error| explain(&error))?;
         let failures = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&failures);
         let is_shown = move |line: &str| {
@@ -100,8 +95,19 @@ impl ToPostgresArgs {
         };
         let given = taker
             .take(&repository, backup.id, &path, is_shown, context)
-            .await
-            .map_err(|error| self.way_on(error))?;
+            .await;
+        let given = match given {
+            Ok(given) => {
+                let kept = on_thread(move || restore.keep()).await?;
+                kept.map_err(|error| explain(&error))?;
+                given
+            }
+            Err(error) => {
+                let undone = on_thread(move || restore.give_up()).await?;
+                undone.map_err(|error| explain(&error))?;
+                return Err(self.way_on(error));
+            }
+        };
         let first = {
             let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             failures.first().cloned()
@@ -129,9 +135,9 @@ impl ToPostgresArgs {
             return error;
         }
         let state = if self.replace_database {
-            "the old database may be deleted already"
+            "a database that existed is as it was before"
         } else {
-            "a part of it may be restored, also an empty database"
+            "a part may be restored, also an empty database"
         };
         error.with_hint(format!(
             "{state}: correct what the messages above say (roles that are missing are in postgres/globals.sql), and run the command again with --replace-database"
@@ -143,12 +149,13 @@ impl ToPostgresArgs {
         &self,
         paths: &[OsString],
         moment: Moment,
+        context: &CommandContext,
     ) -> Result<(), CommandError> {
         let (true, Some(path)) = (self.to_postgres, paths.first()) else {
             return Ok(());
         };
         let name = Path::new(path).file_name().unwrap_or_default();
-        match self.find(name.as_encoded_bytes()).await? {
+        match self.find(name.as_encoded_bytes(), context).await? {
             Err(ServerError::InUse { .. }) if moment == Moment::First => Ok(()),
             found => found.map(drop).map_err(|error| explain(&error)),
         }
@@ -160,7 +167,10 @@ impl ToPostgresArgs {
         name: &[u8],
         context: &CommandContext,
     ) -> Result<(PostgresServer, PostgresRestore), CommandError> {
-        let found = self.find(name).await?.map_err(|error| explain(&error))?;
+        let found = self
+            .find(name, context)
+            .await?
+            .map_err(|error| explain(&error))?;
         let console = &context.output.console;
         console.note(&format!("into {}", found.0.description()));
         Ok(found)
@@ -169,14 +179,16 @@ impl ToPostgresArgs {
     async fn find(
         &self,
         name: &[u8],
+        context: &CommandContext,
     ) -> Result<Result<(PostgresServer, PostgresRestore), ServerError>, CommandError> {
         let name = String::from_utf8_lossy(name).into_owned();
+        let cancel = context.cancel.clone();
         let options = PostgresOptions::default()
             .with_service(self.postgres_service.clone())
-            .with_launcher(self.postgres_through.clone().unwrap_or_default());
+            .with_launcher(launcher(self.postgres_through.as_ref()));
         let replace = self.replace_database;
         let find = move || {
-            let server = PostgresServer::probe(options)?;
+            let server = PostgresServer::probe(options, &cancel)?;
             let restore = match name.strip_suffix(DATABASE) {
                 Some(database) => PostgresRestore::of_database(&server, database, replace),
                 None if name.ends_with(GLOBALS) => PostgresRestore::of_globals(&server),
@@ -202,6 +214,9 @@ fn explain(error: &ServerError) -> CommandError {
                 error.to_string(),
                 "`br ls` lists the files; --to-command gives a file to any program",
             );
+        }
+        ServerError::StillAside { .. } => {
+            "in psql: `DROP DATABASE` for the new one if it exists, and `ALTER DATABASE … RENAME TO …`"
         }
         ServerError::InUse { .. } => "stop these programs, and run the command again",
         ServerError::Refused { .. } => {

@@ -80,7 +80,8 @@ impl ToRabbitMqArgs {
         };
         let server = rabbitmq_login::parse_address(address)?;
         let server = self.login.options(server, context)?;
-        let looked = on_thread(move || RabbitMqServer::probe(server)).await?;
+        let cancel = context.cancel.clone();
+        let looked = on_thread(move || RabbitMqServer::probe(server, &cancel)).await?;
         looked.map(drop).map_err(explain)
     }
 
@@ -119,7 +120,7 @@ impl ToRabbitMqArgs {
         let bytes = definitions.len() as u64;
         let cancel = context.cancel.clone();
         let import = move || {
-            let server = RabbitMqServer::probe(options)?;
+            let server = RabbitMqServer::probe(options, &cancel)?;
             let imported = server.import(&definitions, &cancel)?;
             Ok((server.version().to_owned(), imported))
         };

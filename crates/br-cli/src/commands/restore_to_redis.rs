@@ -83,7 +83,8 @@ impl ToRedisArgs {
         };
         let address = redis_login::parse_address(address)?;
         let server = self.login.options(RedisOptions::new(address), context)?;
-        let looked = on_thread(move || RedisServer::probe(server)).await?;
+        let cancel = context.cancel.clone();
+        let looked = on_thread(move || RedisServer::probe(server, &cancel)).await?;
         looked.map(drop).map_err(|error| explain(&error, context))
     }
 
@@ -203,7 +204,11 @@ impl FileToRestore<'_> {
         }
         let text = Memory::default();
         self.dump(text.clone()).await?;
-        let text = String::from_utf8_lossy(&text.take()).into_owned();
+        let text = String::from_utf8(text.take()).map_err(|error| {
+            let message = format!("{} has bytes that are no UTF-8", self.path);
+            let hint = "write it with `br dump`, and set these users yourself";
+            CommandError::usage(message, hint).because(&error)
+        })?;
         let set = on_thread(move || RedisServer::set_users(&server, &text)).await??;
         let warning = "the server forgets the users when it restarts, because it has no file of users (`aclfile`): write `ACL SETUSER` or `user` lines into its configuration";
         Ok(Restored {
@@ -352,7 +357,9 @@ fn explain(error: &ServerError, context: &CommandContext) -> CommandError {
             "wait until the server answers, and send it these commands; its own configuration also applies again when it is restarted"
         }
         _ if context.cancel.is_cancelled() => return CommandError::interrupted(),
-        ServerError::HasKeys { .. } => "restore into an empty server, or add --replace-keys",
+        ServerError::HasKeys { .. } | ServerError::HasFunctions => {
+            "restore into an empty server, or add --replace-keys"
+        }
         ServerError::NoWayBack { .. } => {
             "the server must be able to connect to br: --redis-listen gives the address; or stop the server and put the file into its folder, as \
              docs/databases.md describes"

@@ -11,9 +11,11 @@ use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
 use br_sources::server::{DumpOptions, Examine, Launcher, Server, ServerError, ServerSource};
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::rabbitmq_login::{self, RabbitMqLoginArgs};
 use super::redis_login::{self, RedisLoginArgs};
+use super::stream::secrets;
 use crate::context::CommandContext;
 use crate::error::{CommandError, in_one_line};
 use crate::values;
@@ -125,7 +127,7 @@ impl ServerArgs {
         let options = MySqlOptions::default()
             .with_databases(databases("--mysql", &self.mysql)?)
             .with_defaults_file(self.mysql_defaults_file.clone())
-            .with_launcher(self.mysql_through.clone().unwrap_or_default());
+            .with_launcher(launcher(self.mysql_through.as_ref()));
         Ok(Some(ServerOptions::MySql(options)))
     }
 
@@ -136,7 +138,7 @@ impl ServerArgs {
         let options = PostgresOptions::default()
             .with_databases(databases("--postgres", &self.postgres)?)
             .with_service(self.postgres_service.clone())
-            .with_launcher(self.postgres_through.clone().unwrap_or_default());
+            .with_launcher(launcher(self.postgres_through.as_ref()));
         Ok(Some(ServerOptions::Postgres(options)))
     }
 
@@ -172,6 +174,13 @@ impl ServerArgs {
     }
 }
 
+/// Starts the programs of a server without the passwords of br.
+pub(super) fn launcher(through: Option<&Launcher>) -> Launcher {
+    let hidden = secrets().map(str::to_owned).collect();
+    let launcher = through.cloned().unwrap_or_default();
+    launcher.with_hidden_variables(hidden)
+}
+
 /// The names of databases; empty for all.
 fn databases(option: &str, names: &[String]) -> Result<Vec<String>, CommandError> {
     let has_all = names.iter().any(|name| name == ALL);
@@ -203,12 +212,12 @@ impl ServerOptions {
         }
     }
 
-    fn probe(&self) -> Result<Box<dyn Server>, ServerError> {
+    fn probe(&self, cancel: &CancellationToken) -> Result<Box<dyn Server>, ServerError> {
         Ok(match self.clone() {
-            Self::MySql(options) => Box::new(MySqlServer::probe(options)?),
-            Self::Postgres(options) => Box::new(PostgresServer::probe(options)?),
-            Self::Redis(options) => Box::new(RedisServer::probe(options)?),
-            Self::RabbitMq(options) => Box::new(RabbitMqServer::probe(options)?),
+            Self::MySql(options) => Box::new(MySqlServer::probe(options, cancel)?),
+            Self::Postgres(options) => Box::new(PostgresServer::probe(options, cancel)?),
+            Self::Redis(options) => Box::new(RedisServer::probe(options, cancel)?),
+            Self::RabbitMq(options) => Box::new(RabbitMqServer::probe(options, cancel)?),
         })
     }
 
@@ -218,7 +227,9 @@ impl ServerOptions {
         options: &DumpOptions,
         context: &CommandContext,
     ) -> Result<ServerSource, String> {
-        let server = self.probe().map_err(|error| in_one_line(&error))?;
+        let server = self
+            .probe(&context.cancel)
+            .map_err(|error| in_one_line(&error))?;
         let console = &context.output.console;
         console.note(&format!("{}: {}", server.folder(), server.description()));
         for warning in server.warnings() {

@@ -392,7 +392,7 @@ pub(super) fn command(
 }
 
 /// The variables with secrets of br.
-fn secrets() -> impl Iterator<Item = &'static str> {
+pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
     SECRETS.into_iter().chain(MORE_SECRETS)
 }
 

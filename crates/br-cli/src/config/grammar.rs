@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 32] = [
+const NO_DEFAULT: [&str; 31] = [
     "dry-run",
     "yes",
     "force",
@@ -64,7 +64,6 @@ const NO_DEFAULT: [&str; 32] = [
     "verify-only",
     "to-postgres",
     "replace-database",
-    "skip-verification",
     "to-redis",
     "replace-keys",
     "rabbitmq",

@@ -8,6 +8,8 @@ use crate::server::{Dump, Launcher, ServerError};
 
 /// The file with the databases.
 const DUMP: &str = "dump.sql";
+/// How the last line of a dump begins.
+const END_MARK: &str = "-- Dump completed";
 /// The file with users and rights.
 const USERS: &str = "users.sql";
 
@@ -17,7 +19,7 @@ pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Du
         let (first, mut arguments) = options.launcher.start(program.name);
         arguments.extend(options.first_arguments());
         arguments.extend(own);
-        Dump::of_program(name, first, arguments)
+        Dump::of_program(name, first, arguments).with_end_mark(END_MARK)
     };
     let mut own = words(&[
         "--single-transaction",

@@ -13,6 +13,8 @@ const OWN_SCHEMAS: [&str; 4] = ["information_schema", "mysql", "performance_sche
 /// The statement for the names of all schemas that the user may see.
 pub(super) const ALL_SCHEMAS: &str =
     "SELECT schema_name FROM information_schema.schemata ORDER BY 1";
+/// What and where the server is.
+const SERVER: &str = "SELECT VERSION(), @@log_bin, @@hostname, @@port, @@datadir";
 /// Clients, the better one first.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
 /// Unsafe tables that are named.
@@ -52,6 +54,13 @@ impl MySqlOptions {
         self
     }
 
+    /// False if an option file of the user may name another server, and the programs do not find it, because the variable `HOME` is not set.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        let has_home = std::env::var_os("HOME").is_some_and(|home| !home.is_empty());
+        has_home || !self.launcher.is_local() || self.defaults_file.is_some()
+    }
+
     /// The arguments that every program needs first.
     pub(super) fn first_arguments(&self) -> Vec<OsString> {
         let file = self.defaults_file.iter().map(|file| {
@@ -86,14 +95,12 @@ impl MySqlServer {
     ///
     /// # Errors
     /// When there is no client, the server does not answer, or it has nothing to dump.
-    pub fn probe(options: MySqlOptions) -> Result<Self, ServerError> {
+    pub fn probe(options: MySqlOptions, cancel: &CancellationToken) -> Result<Self, ServerError> {
+        let ask = |options: &MySqlOptions, statement: &str| ask_until(options, statement, cancel);
         if let Some(name) = options.databases.iter().find(|name| !is_name(name)) {
             return Err(bad_name(name));
         }
-        let rows = ask(
-            &options,
-            "SELECT VERSION(), @@log_bin, @@hostname, @@port, @@datadir",
-        )?;
+        let rows = ask(&options, SERVER)?;
         let [version, log_bin, host, port, folder] =
             rows.first().map(Vec::as_slice).unwrap_or_default()
         else {
@@ -123,12 +130,21 @@ impl MySqlServer {
         })
     }
 
-    /// Only looks whether the server answers and accepts the user. Blocks as [`MySqlServer::probe`].
+    /// Only looks whether the server answers and accepts the user, and returns what and where it is. Blocks as [`MySqlServer::probe`].
     ///
     /// # Errors
     /// When there is no client, or the server does not answer or refuses the user.
-    pub fn look(options: &MySqlOptions) -> Result<(), ServerError> {
-        ask(options, "SELECT 1").map(drop)
+    pub fn look(options: &MySqlOptions, cancel: &CancellationToken) -> Result<String, ServerError> {
+        let rows = ask_until(options, SERVER, cancel)?;
+        match rows.first().map(Vec::as_slice) {
+            Some([version, _, host, port, folder]) => {
+                let place = format!("{host}, port {port}, {folder}");
+                Ok(description(version, &place))
+            }
+            _ => Err(ServerError::Answer {
+                answer: format!("{rows:?}"),
+            }),
+        }
     }
 
     /// True for MariaDB, false for MySQL.
@@ -148,20 +164,12 @@ impl Server for MySqlServer {
     }
 
     fn description(&self) -> String {
-        let kind = if self.is_mariadb() {
-            "MariaDB"
-        } else {
-            "MySQL"
-        };
-        let number = self.version.split('-').next().unwrap_or_default();
-        format!("{kind} {number} on {}", self.place)
+        description(&self.version, &self.place)
     }
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let has_home = std::env::var_os("HOME").is_some_and(|home| !home.is_empty());
-        let options = &self.options;
-        if !has_home && options.launcher.is_local() && options.defaults_file.is_none() {
+        if !self.options.is_sure() {
             warnings.push(format!(
                 "HOME is not set, so the programs of MySQL do not read ~/.my.cnf: br backs up {}; name an option file if you mean another server",
                 self.description()
@@ -179,6 +187,16 @@ impl Server for MySqlServer {
     fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
         dump::all(self, &self.options)
     }
+}
+
+fn description(version: &str, place: &str) -> String {
+    let kind = if version.contains("MariaDB") {
+        "MariaDB"
+    } else {
+        "MySQL"
+    };
+    let number = version.split('-').next().unwrap_or_default();
+    format!("{kind} {number} on {place}")
 }
 
 fn bad_name(name: &str) -> ServerError {
@@ -213,12 +231,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Asks the server with a client, and returns the rows.
-fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, ServerError> {
-    ask_until(options, statement, &CancellationToken::new())
-}
-
-/// The same, until `cancel` is cancelled.
+/// Asks the server with a client, until `cancel` is cancelled, and returns the rows.
 pub(super) fn ask_until(
     options: &MySqlOptions,
     statement: &str,

@@ -30,6 +30,7 @@ pub(super) fn all(
         arguments.push("--no-role-passwords".into());
     }
     let globals = dump("globals.sql".to_owned(), "pg_dumpall", arguments);
+    let globals = globals.with_end_mark("-- PostgreSQL database cluster dump complete");
     // An uncompressed archive: br compresses it, and `pg_restore` can choose what to restore from it.
     let database = |name: &String| {
         let arguments = vec![

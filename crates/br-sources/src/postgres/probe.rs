@@ -10,6 +10,8 @@ const SERVICE: &str = "service=";
 /// The statement for the names of all databases that can be dumped.
 pub(super) const ALL_DATABASES: &str =
     "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
+/// Databases that accept no connections, except the one that every server has.
+const CLOSED_DATABASES: &str = "SELECT datname FROM pg_database WHERE NOT datallowconn AND datname <> 'template0' ORDER BY datname";
 /// The database that every server has.
 pub(super) const FIRST_DATABASE: &str = "postgres";
 
@@ -74,6 +76,8 @@ pub struct PostgresServer {
     pub major: u32,
     /// The databases to dump.
     pub databases: Vec<String>,
+    /// Databases that are not dumped with all others, because they accept no connections.
+    pub closed: Vec<String>,
     /// False if the user may not read the passwords of roles: then the roles are dumped without them.
     pub reads_passwords: bool,
     pub(super) options: PostgresOptions,
@@ -84,7 +88,13 @@ impl PostgresServer {
     ///
     /// # Errors
     /// When there is no client, the server does not answer, or it lacks one of the databases.
-    pub fn probe(options: PostgresOptions) -> Result<Self, ServerError> {
+    pub fn probe(
+        options: PostgresOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ServerError> {
+        let ask = |options: &PostgresOptions, statement: &str| {
+            ask_until(options, FIRST_DATABASE, statement, cancel)
+        };
         let version = ask(&options, "SHOW server_version")?;
         let number = ask(&options, "SHOW server_version_num")?;
         let major = number.trim().parse::<u32>().map(|number| number / 10_000);
@@ -100,7 +110,9 @@ impl PostgresServer {
         let reads_passwords = ask(&options, may_read)?.trim() == "t";
         let all = ask(&options, ALL_DATABASES)?;
         let all: Vec<String> = all.lines().map(str::to_owned).collect();
+        let mut closed = String::new();
         let databases = if options.databases.is_empty() {
+            closed = ask(&options, CLOSED_DATABASES)?;
             all
         } else {
             if let Some(name) = options.databases.iter().find(|name| !all.contains(name)) {
@@ -114,6 +126,7 @@ impl PostgresServer {
             place: place.trim().to_owned(),
             major,
             databases,
+            closed: closed.lines().map(str::to_owned).collect(),
             reads_passwords,
             options,
         })
@@ -172,12 +185,20 @@ impl Server for PostgresServer {
     }
 
     fn warnings(&self) -> Vec<String> {
-        if self.reads_passwords {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        if !self.closed.is_empty() {
+            let closed = self.closed.join(", ");
+            warnings.push(format!(
+                "these databases are not backed up, because they accept no connections: {closed}"
+            ));
         }
-        vec![
+        if self.reads_passwords {
+            return warnings;
+        }
+        warnings.push(
             "roles are dumped without their passwords, because the user may not read pg_authid: after a restore into a new server, nobody can log in with a password".to_owned(),
-        ]
+        );
+        warnings
     }
 
     fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {

@@ -150,7 +150,7 @@ fn connect(database: &str) -> String {
 }
 
 /// A name in a statement.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

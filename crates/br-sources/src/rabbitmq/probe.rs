@@ -35,18 +35,21 @@ impl RabbitMqServer {
     ///
     /// # Errors
     /// When the server does not answer or is no RabbitMQ with the management plugin, when the password is wrong, or the user is no administrator.
-    pub fn probe(options: RabbitMqOptions) -> Result<Self, ServerError> {
-        Self::probe_within(options, Limits::default())
+    pub fn probe(
+        options: RabbitMqOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ServerError> {
+        Self::probe_within(options, Limits::default(), cancel)
     }
 
     pub(super) fn probe_within(
         options: RabbitMqOptions,
         limits: Limits,
+        cancel: &CancellationToken,
     ) -> Result<Self, ServerError> {
         options.check()?;
         let api = Api { options, limits };
-        let cancel = CancellationToken::new();
-        let overview = json(&api, OVERVIEW, &cancel)?;
+        let overview = json(&api, OVERVIEW, cancel)?;
         let text = |key: &str| overview.get(key).and_then(Value::as_str);
         let Some(version) = text("rabbitmq_version") else {
             return Err(ServerError::Answer {
@@ -54,7 +57,7 @@ impl RabbitMqServer {
             });
         };
         // A user with fewer rights may see this much, so it would fail in the middle of the backup.
-        let who = json(&api, "whoami", &cancel)?;
+        let who = json(&api, "whoami", cancel)?;
         if !has_tag(&who, ADMINISTRATOR) {
             let message = format!(
                 "give the user `{}` the tag `{ADMINISTRATOR}`: only a user with it can read all definitions",
@@ -128,7 +131,12 @@ impl Server for RabbitMqServer {
 
     fn description(&self) -> String {
         let address = self.api.options.address();
-        format!("RabbitMQ {} on {address}, {}", self.version, self.cluster)
+        let cluster = if self.cluster.is_empty() {
+            String::new()
+        } else {
+            format!(", cluster {}", self.cluster)
+        };
+        format!("RabbitMQ {} on {address}{cluster}", self.version)
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -63,7 +63,7 @@ impl Fake {
             silence: Duration::from_millis(300),
             import: Duration::from_millis(300),
         };
-        RabbitMqServer::probe_within(self.options(), limits)
+        RabbitMqServer::probe_within(self.options(), limits, &CancellationToken::new())
     }
 
     /// The error of a probe.
@@ -245,7 +245,7 @@ fn a_server_that_sends_nothing_is_given_up() {
 #[test]
 fn a_cancelled_read_ends_at_once() {
     let fake = Fake::with_definitions(|| (String::new(), true));
-    let server = RabbitMqServer::probe(fake.options()).unwrap();
+    let server = RabbitMqServer::probe(fake.options(), &CancellationToken::new()).unwrap();
     let cancel = CancellationToken::new();
     let trigger = cancel.clone();
     let waiter = thread::spawn(move || {
@@ -305,7 +305,10 @@ fn a_refusal_says_what_to_do() {
     // Nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let address = format!("http://{}", address.unwrap());
-    let gone = RabbitMqServer::probe(RabbitMqOptions::new(&address).unwrap());
+    let gone = RabbitMqServer::probe(
+        RabbitMqOptions::new(&address).unwrap(),
+        &CancellationToken::new(),
+    );
     let gone = gone.unwrap_err().to_string();
     assert!(
         gone.contains(&address) && gone.contains("refused") && gone.contains("plugin is enabled"),
@@ -413,7 +416,9 @@ fn an_address_is_checked_and_shows_no_password() {
     let options = options.with_password(Secret::new("hunter2"));
     assert!(!format!("{options:?}").contains("hunter2"), "{options:?}");
     for user in ["", "a:b"] {
-        let error = RabbitMqServer::probe(options.clone().with_user(user)).unwrap_err();
+        let error =
+            RabbitMqServer::probe(options.clone().with_user(user), &CancellationToken::new())
+                .unwrap_err();
         assert!(error.to_string().contains("the user"), "{error}");
     }
 }

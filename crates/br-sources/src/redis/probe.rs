@@ -85,8 +85,8 @@ impl RedisServer {
     ///
     /// # Errors
     /// When the server does not answer, or refuses the user.
-    pub fn probe(options: RedisOptions) -> Result<Self, ServerError> {
-        let mut connection = Connection::open(&options, &CancellationToken::new())?;
+    pub fn probe(options: RedisOptions, cancel: &CancellationToken) -> Result<Self, ServerError> {
+        let mut connection = Connection::open(&options, cancel)?;
         let of_server = connection.info("server")?;
         let replication = connection.info("replication")?;
         let persistence = connection.info("persistence")?;

@@ -105,7 +105,7 @@ impl RedisRestore {
     /// Tells the server to take a snapshot. Until the end it answers with its old keys and refuses changes.
     ///
     /// # Errors
-    /// When the server does not answer or refuses, is a replica or a node of a cluster, has keys that are not to be replaced, or cannot connect to this
+    /// When the server does not answer or refuses, is a replica or a node of a cluster, has keys or functions that are not to be replaced, or cannot connect to this
     /// machine. The server is as it was then.
     pub fn start(
         options: &RedisOptions,
@@ -154,13 +154,12 @@ impl RedisRestore {
         drop(replica);
         // Where the server is left says more than why the restore failed.
         takeover.end()?;
-        given?;
+        let memory = given?;
         let control = &mut takeover.control;
-        wait_for_append_only_file(control, &cancel)?;
-        let warnings = memory_warning(&control.info("memory")?);
+        let unsaved = wait_until_saved(control, &cancel)?;
         Ok(Restored {
             keys: control.info("keyspace")?.keys(),
-            warnings: warnings.into_iter().collect(),
+            warnings: memory_warning(&memory).into_iter().chain(unsaved).collect(),
         })
     }
 
@@ -178,7 +177,8 @@ impl RedisRestore {
         takeover.end()
     }
 
-    fn give_rest(&mut self) -> Result<(), ServerError> {
+    /// Gives the server the rest, and returns its memory when it has loaded all: as a replica, it deletes no keys.
+    fn give_rest(&mut self) -> Result<Info, ServerError> {
         let bad = |reason: &str| ServerError::BadOption {
             what: "the file".to_owned(),
             reason: reason.to_owned(),
@@ -242,6 +242,11 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
     if keys > 0 && !replace {
         return Err(ServerError::HasKeys { keys });
     }
+    let functions = control.ask(&["FUNCTION", "LIST"]);
+    // Servers before version 7 have none.
+    if !replace && functions.is_ok_and(|functions| !functions.list().is_empty()) {
+        return Err(ServerError::HasFunctions);
+    }
     if setting(control, "tls-replication")? == "yes" {
         return Err(refused(
             "it replicates only with TLS, which br does not speak; set tls-replication to no for the restore",
@@ -267,14 +272,17 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
 }
 
 /// Waits until the server has loaded the snapshot, also after a cancellation.
-fn wait_until_loaded(options: &RedisOptions, replica: &mut Connection) -> Result<(), ServerError> {
+fn wait_until_loaded(
+    options: &RedisOptions,
+    replica: &mut Connection,
+) -> Result<Info, ServerError> {
     let mut control = Connection::open_loading(options)?;
     loop {
         let replication = control.info("replication")?;
         let is_loaded = replication.is("master_link_status", "up")
             && replication.is("master_sync_in_progress", "0");
         if is_loaded {
-            return Ok(());
+            return control.info("memory");
         }
         if is_closed(replica) {
             return Err(ServerError::Refused {
@@ -302,24 +310,66 @@ fn memory_warning(memory: &Info) -> Option<String> {
     })
 }
 
-/// Waits until the server has written its append-only file, if it has one: it loads only that when it starts.
-fn wait_for_append_only_file(
+/// Waits until the keys are on the disk of the server, if it keeps them there: it may have loaded them into memory only.
+fn wait_until_saved(
     control: &mut Connection,
     cancel: &CancellationToken,
-) -> Result<(), ServerError> {
-    loop {
-        let persistence = control.info("persistence")?;
-        if persistence.is("aof_enabled", "0") {
-            return Ok(());
+) -> Result<Option<String>, ServerError> {
+    let has_file = !control.info("persistence")?.is("aof_enabled", "0");
+    if has_file {
+        let fields = AOF_FIELDS;
+        return wait_for_file(control, fields, "its append-only file", cancel).map(|()| None);
+    }
+    if setting(control, "save")?.is_empty() {
+        return Ok(None);
+    }
+    match control.ask(&["BGSAVE", "SCHEDULE"]) {
+        // It is on its way.
+        Err(ServerError::Refused { message }) if message.contains("in progress") => {}
+        Err(ServerError::Refused { message }) if message.starts_with("NOPERM") => {
+            let warning = "the keys may be only in the memory of the server until its next snapshot, because this user may not run BGSAVE";
+            return Ok(Some(warning.to_owned()));
         }
-        let is_rewritten = !persistence.is("aof_rewrite_in_progress", "1")
-            && !persistence.is("aof_rewrite_scheduled", "1");
-        if is_rewritten {
-            if persistence.is("aof_last_bgrewrite_status", "ok") {
+        answer => drop(answer?),
+    }
+    wait_for_file(control, RDB_FIELDS, "a snapshot", cancel).map(|()| None)
+}
+
+/// The fields of `INFO persistence` that say whether a file is being written, will be, and whether the last one was.
+const AOF_FIELDS: [&str; 3] = [
+    "aof_rewrite_in_progress",
+    "aof_rewrite_scheduled",
+    "aof_last_bgrewrite_status",
+];
+const RDB_FIELDS: [&str; 3] = [
+    "rdb_bgsave_in_progress",
+    "rdb_bgsave_scheduled",
+    "rdb_last_bgsave_status",
+];
+/// How often a server may say that it has failed and is not writing: it tries again at once, or only after minutes.
+const MAX_FAILED_LOOKS: u32 = 50;
+
+fn wait_for_file(
+    control: &mut Connection,
+    [writes, will_write, last]: [&str; 3],
+    what: &str,
+    cancel: &CancellationToken,
+) -> Result<(), ServerError> {
+    let mut failed = 0;
+    loop {
+        let state = control.info("persistence")?;
+        let is_written = state.is(last, "ok");
+        if !state.is(writes, "1") {
+            if is_written && !state.is(will_write, "1") {
                 return Ok(());
             }
+            failed += u32::from(!is_written);
+        }
+        if failed > MAX_FAILED_LOOKS {
             return Err(ServerError::Refused {
-                message: "it has loaded the snapshot, but cannot write its append-only file; its log says why".to_owned(),
+                message: format!(
+                    "it has loaded the snapshot, but cannot write {what}; its log says why"
+                ),
             });
         }
         pause(cancel)?;

@@ -25,7 +25,7 @@ const LOGIN: [&str; 2] = ["masteruser", "masterauth"];
 /// How the answer of a server begins that loads a snapshot.
 const LOADING: &str = "LOADING";
 /// The user as which the server logs in. Any name will do.
-const USER: &str = "br";
+const USER: &str = "br-restore";
 
 /// A server that is a replica of br for a while.
 #[derive(Debug)]
@@ -55,6 +55,21 @@ impl Takeover {
         let mut settings = Vec::new();
         for name in LOGIN {
             settings.push((name, setting(&mut control, name)?));
+        }
+        if settings.iter().any(|(_, value)| value == USER) {
+            let message = format!(
+                "another restore of br runs there, or was killed: end it, or set masteruser and masterauth as they were before, for example with `CONFIG SET masteruser ''`; masteruser is {USER}"
+            );
+            return Err(ServerError::Refused { message });
+        }
+        if settings
+            .iter()
+            .any(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER))
+        {
+            let message = "masterauth has bytes that are no UTF-8, which br could not set again";
+            return Err(ServerError::Refused {
+                message: message.to_owned(),
+            });
         }
         let mut takeover = Self {
             control,

@@ -37,6 +37,12 @@ impl RedisServer {
                 }
             }
         }
+        if users.is_empty() {
+            return Err(ServerError::BadOption {
+                what: "the file with the users".to_owned(),
+                reason: "it has no user".to_owned(),
+            });
+        }
         let mut connection = Connection::open(options, &CancellationToken::new())?;
         let checked = users
             .iter()

@@ -48,6 +48,9 @@ pub enum ServerError {
         /// Why br could not do it.
         source: Box<Self>,
     },
+    /// The server has functions, and the restore may not replace them.
+    #[error("the server cannot be used: it has functions, which the restore would delete")]
+    HasFunctions,
     /// The server refuses the connection or a question.
     #[error("the server cannot be used: {message}")]
     Refused {
@@ -92,6 +95,16 @@ pub enum ServerError {
     HasDatabase {
         /// The name.
         name: String,
+    },
+    /// A restore has failed, and the database that it would have replaced has another name.
+    #[error("the database `{name}` is now called `{aside}`; give it its name again")]
+    StillAside {
+        /// Its name.
+        name: String,
+        /// The name that it has now.
+        aside: String,
+        /// Why br could not do it.
+        source: Box<Self>,
     },
     /// Others are connected to the database that a restore would replace.
     #[error("the database `{name}` cannot be replaced while others are connected to it: {by}")]

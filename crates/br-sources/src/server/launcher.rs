@@ -7,6 +7,7 @@ use std::process::Command;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Launcher {
     before: Vec<String>,
+    hidden_variables: Vec<String>,
 }
 
 /// What `docker exec` and a shell exit with if there is no such program.
@@ -17,7 +18,17 @@ impl Launcher {
     /// standard input, standard output and the exit code, and take each argument as it is: `ssh` does not.
     #[must_use]
     pub const fn through(command: Vec<String>) -> Self {
-        Self { before: command }
+        Self {
+            before: command,
+            hidden_variables: Vec::new(),
+        }
+    }
+
+    /// Sets environment variables that the programs do not get, such as passwords of this program.
+    #[must_use]
+    pub fn with_hidden_variables(mut self, names: Vec<String>) -> Self {
+        self.hidden_variables = names;
+        self
     }
 
     /// True if programs run on this machine.
@@ -40,6 +51,9 @@ impl Launcher {
         let (first, arguments) = self.start(program.as_ref());
         let mut command = Command::new(first);
         command.args(arguments);
+        for name in &self.hidden_variables {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -51,6 +51,8 @@ pub trait Server: fmt::Debug + Send {
 pub struct Dump {
     /// Its name, such as `dump.sql`. It may have any character but a slash.
     pub name: String,
+    /// The beginning of its last line, if its format has one.
+    pub end_mark: Option<&'static str>,
     /// Where its content comes from.
     pub content: DumpContent,
 }
@@ -101,6 +103,17 @@ impl Dump {
     fn new(name: impl Into<String>, content: DumpContent) -> Self {
         // A database may have any name; a slash would make a folder.
         let name = name.into().replace('/', "_");
-        Self { name, content }
+        Self {
+            name,
+            end_mark: None,
+            content,
+        }
+    }
+
+    /// Sets the beginning of its last line.
+    #[must_use]
+    pub const fn with_end_mark(mut self, end_mark: &'static str) -> Self {
+        self.end_mark = Some(end_mark);
+        self
     }
 }

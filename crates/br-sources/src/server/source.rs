@@ -121,8 +121,12 @@ impl ServerSource {
                     for variable in &options.hidden_variables {
                         command.env_remove(variable);
                     }
+                    let mut rules = options.rules.clone();
+                    if let Some(end_mark) = dump.end_mark {
+                        rules = rules.with_end_mark(Some(end_mark.to_owned()));
+                    }
                     let mut stream = CommandStream::new(path, command)
-                        .with_rules(options.rules.clone())
+                        .with_rules(rules)
                         .with_time_limit(options.time_limit)
                         .with_server(description.clone());
                     if let Some(take) = options.on_message.clone() {
