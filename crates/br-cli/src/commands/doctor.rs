@@ -1,6 +1,6 @@
 //! `br doctor`: looks at everything that a backup needs, and says how to correct what is wrong.
 //!
-//! [`run`] decides what to look at; `doctor_sources`, `doctor_servers`, `doctor_programs`, `doctor_repository`, `doctor_machine` and `doctor_schedule`
+//! [`run`] decides what to look at; `doctor_sources`, `doctor_programs`, `doctor_repository`, `doctor_machine` and `doctor_schedule`
 //! look. Invariant: one failure does not keep br from looking at the rest, and br changes nothing but its own cache.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::backup::BackupArgs;
 use super::doctor_sources::Sources;
-use super::run::{backup_of, chosen, mistakes};
+use super::run::{backup_of, chosen, mistakes, quoted};
 use super::servers::ServerArgs;
 use super::stream::{NamedCommand, named_command};
 use super::{doctor_machine, doctor_programs, doctor_repository, doctor_schedule};
@@ -94,9 +94,20 @@ pub(crate) async fn run(args: &DoctorArgs, context: &CommandContext) -> CommandR
     let machine = doctor_machine::look(doctor.reads_home, context);
     doctor.report.add(Subject::machine(), machine);
     let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
-    let schedule = doctor_schedule::look(&names);
+    let schedule = doctor_schedule::look(&names, &called(context));
     doctor.report.add(Subject::machine(), schedule);
     doctor.report.show(&context.output)
+}
+
+/// br as it was called: with the configuration file, if one was named.
+fn called(context: &CommandContext) -> String {
+    let file = context.global_options().config.as_ref();
+    let words = file.map(|file| format!("--config={}", file.display()));
+    quoted(
+        &std::iter::once("br".to_owned())
+            .chain(words)
+            .collect::<Vec<_>>(),
+    )
 }
 
 impl DoctorArgs {
@@ -236,7 +247,8 @@ impl Doctor<'_> {
             self.look_at_repository(target, context).await?;
             if let Some(Some(backups)) = self.repositories.get(&location) {
                 let now = context.runtime.clock.now();
-                let last = doctor_repository::last_backup(set, &host, backups, now);
+                let last =
+                    doctor_repository::last_backup((set, &host), backups, now, &called(context));
                 self.report.add(Subject::set(set), [last.at(&location)]);
             }
         }

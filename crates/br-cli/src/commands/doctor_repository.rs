@@ -110,7 +110,12 @@ fn of_backups(backups: &[Backup], context: &CommandContext) -> Vec<Finding> {
 }
 
 /// How old the newest backup of a set is.
-pub(super) fn last_backup(set: &str, host: &str, backups: &[Backup], now: Timestamp) -> Finding {
+pub(super) fn last_backup(
+    (set, host): (&str, &str),
+    backups: &[Backup],
+    now: Timestamp,
+    br: &str,
+) -> Finding {
     let mut own = backups.iter().filter(|backup| {
         let mut tags = backup.tags.iter();
         backup.host == host && tags.any(|tag| tag == set)
@@ -118,18 +123,18 @@ pub(super) fn last_backup(set: &str, host: &str, backups: &[Backup], now: Timest
     // The order of the list is that of the commits.
     let Some(newest) = own.next_back() else {
         let message = format!("there is no backup of this set and of {host} yet");
-        return Finding::advice(message, format!("`br run {set}` makes one"));
+        return Finding::advice(message, format!("`{br} run {set}` makes one"));
     };
     let age = format::between(newest.finished, now);
     let ago = format::duration(age);
     if !newest.is_complete() {
         let message = format!("the newest backup, {ago} old, is incomplete");
-        let fix = format!("`br show {}` says what it lacks", newest.id);
+        let fix = format!("`{br} show {}` says what it lacks", newest.id);
         return Finding::warning(message, fix);
     }
     if age > OLD {
         let message = format!("the newest backup is {ago} old");
-        let fix = format!("run `br run {set}`, and look at its schedule");
+        let fix = format!("run `{br} run {set}`, and look at its schedule");
         return Finding::warning(message, fix);
     }
     Finding::ok(format!("the newest backup is {ago} old, and complete"))

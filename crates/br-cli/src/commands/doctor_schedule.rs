@@ -29,9 +29,12 @@ const CRON: [&str; 8] = [
 ];
 /// Maximum length of a file that is read.
 const MAX_LEN: u64 = 1 << 20;
-/// How to make a schedule.
-const FIX: &str =
-    "add a line to /etc/cron.d/br, such as `0 2 * * * root br run`, or a systemd timer";
+/// How to make a schedule. `br` is the program with the configuration file of this command.
+fn fix(br: &str) -> String {
+    format!(
+        "add a line to /etc/cron.d/br, such as `0 2 * * * root {br} run`, or a systemd timer; cron looks for programs in /usr/bin and /bin only"
+    )
+}
 
 /// What a job does.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,19 +67,19 @@ struct Job {
 }
 
 /// Looks for jobs that run br, for each of these sets.
-pub(super) fn look(sets: &[&str]) -> Vec<Finding> {
+pub(super) fn look(sets: &[&str], br: &str) -> Vec<Finding> {
     let mut jobs = of_cron();
     jobs.extend(of_systemd());
     if jobs.is_empty() {
         let message = "no systemd timer and no line of cron that this user can read runs br";
-        return vec![Finding::advice(message, FIX)];
+        return vec![Finding::advice(message, fix(br))];
     }
     let mut findings: Vec<Finding> = jobs.iter().map(of_job).collect();
     for set in sets {
         let mut enabled = jobs.iter().filter(|job| job.is_enabled);
         if !enabled.any(|job| job.runs.has(set)) {
             let message = format!("no schedule runs the set {set}");
-            findings.push(Finding::advice(message, FIX));
+            findings.push(Finding::advice(message, fix(br)));
         }
     }
     findings

@@ -15,7 +15,7 @@ use super::restore_to_command::OF_FOLDERS;
 use super::run::run_line;
 use super::sources::host_name;
 use super::which::FilterArgs;
-use crate::config::{BackupSet, Config};
+use crate::config::{BackupSet, Config, texts_of};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -124,7 +124,8 @@ impl PlanArgs {
         };
         let start = start(set, context);
         let plan = Plan::make(set, &backup, &start, &self.only)?;
-        let warnings = warnings(&backup, &plan);
+        let mut warnings = warnings(&backup, &plan);
+        warnings.extend(kept.get(name).and_then(|then| other_databases(then, set)));
         let is_plan_shown = self.plan || !self.yes && !context.output.is_json();
         if is_plan_shown {
             print_plan(name, &backup, &plan, &context.output)?;
@@ -190,6 +191,19 @@ fn refuse_impossible(plan: &Plan) -> Result<(), CommandError> {
         return Err(CommandError::usage(message, hint));
     }
     Ok(())
+}
+
+/// Warns if a dump has other databases than the set names now: it is restored as a whole.
+fn other_databases(then: &BackupSet, now: &BackupSet) -> Option<String> {
+    const KEY: &str = "mysql";
+    let [before, after] = [then, now].map(|set| texts_of(&set.settings, KEY));
+    let is_same = before.iter().all(|name| after.contains(name)) && before.len() == after.len();
+    (!is_same && !before.is_empty() && !after.is_empty()).then(|| {
+        format!(
+            "mysql/dump.sql has the databases that the set named when the backup was made: {}; the restore replaces the tables of all of them",
+            format::text(&before.join(", "))
+        )
+    })
 }
 
 /// What the steps do not restore.

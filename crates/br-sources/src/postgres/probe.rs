@@ -248,6 +248,12 @@ pub(super) fn ask_until(
     let output = output.ok_or(ServerError::Cancelled)?;
     if !output.status.success() {
         let message = message_of(&output);
+        if options.launcher.lacks_program(output.status.code()) {
+            return Err(ServerError::NoClient {
+                program: "psql".to_owned(),
+                source: std::io::Error::other(message),
+            });
+        }
         return Err(ServerError::Refused { message });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

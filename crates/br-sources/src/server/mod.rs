@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 mod error;
 mod examine;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod launcher;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod program;
@@ -18,6 +19,7 @@ mod source;
 
 pub use error::ServerError;
 pub use examine::{Examine, Finding, Fix, MissingRights, Severity, Topic};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use launcher::Launcher;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use program::{message_of, output_of};
