@@ -309,7 +309,9 @@ fn a_refusal_says_what_to_do() {
         RabbitMqOptions::new(&address).unwrap(),
         &CancellationToken::new(),
     );
-    let gone = gone.unwrap_err().to_string();
+    let gone = gone.unwrap_err();
+    let cause = std::error::Error::source(&gone).unwrap();
+    let gone = format!("{gone}: {cause}");
     assert!(
         gone.contains(&address) && gone.contains("refused") && gone.contains("plugin is enabled"),
         "{gone}"
