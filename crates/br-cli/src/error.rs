@@ -33,11 +33,6 @@ pub(crate) struct CommandError {
     pub(crate) silent: bool,
 }
 
-/// An error and its causes in one line.
-pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
-    CommandError::failure(error, "").reasons()
-}
-
 /// Why a command line was not understood.
 #[derive(Debug)]
 pub(crate) enum BadLine {

@@ -3,12 +3,12 @@
 //! Invariant: no finding shows the arguments of a program, because they may have passwords.
 
 use std::iter::Peekable;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::Chars;
 
 use br_sources::server::Severity;
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::programs::find_program;
 use super::stream::name_of;
 use crate::config::{HookCommand, Hooks};
 use crate::output::doctor::Finding;
@@ -23,7 +23,7 @@ const SHELLS: [&str; 9] = [
 pub(super) fn of_stream(words: &[String], text: &str) -> Vec<Finding> {
     let program = words.first().map(String::as_str).unwrap_or_default();
     let mut findings: Vec<Finding> = syntax(words, text).into_iter().collect();
-    findings.push(match find(program) {
+    findings.push(match find_program(program) {
         Some(path) => Finding::ok(format!("its program is {}", format::path(&path))),
         None => missing(program, "its program", Severity::Problem),
     });
@@ -55,7 +55,7 @@ pub(super) fn of_hooks(hooks: &Hooks) -> Vec<Finding> {
                 .first()
                 .map(String::as_str)
                 .unwrap_or_default();
-            if find(program).is_none() {
+            if find_program(program).is_none() {
                 let what = format!("the program of a command in `{key}`");
                 findings.push(missing(program, &what, severity));
             }
@@ -90,19 +90,6 @@ fn missing(program: &str, what: &str, severity: Severity) -> Finding {
         severity,
         ..Finding::problem(message, fix)
     }
-}
-
-/// Where a program is.
-fn find(program: &str) -> Option<PathBuf> {
-    let is_program = |path: &PathBuf| {
-        path.is_file() && accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
-    };
-    if program.contains('/') {
-        return Some(PathBuf::from(program)).filter(is_program);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut paths = std::env::split_paths(&path).map(|folder| folder.join(program));
-    paths.find(is_program)
 }
 
 /// Warns of syntax that only a shell understands.

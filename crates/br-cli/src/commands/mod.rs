@@ -44,6 +44,7 @@ mod matrixone;
 mod memory;
 mod new_password;
 mod paths;
+mod programs;
 mod prune;
 mod rabbitmq_login;
 mod redis_login;

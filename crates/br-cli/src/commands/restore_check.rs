@@ -17,7 +17,8 @@ pub(super) enum Moment {
     Stopped,
 }
 
-/// Fails if a server does not answer, a login or a password cannot be used, or a database is in use when nobody may use it any more.
+/// Fails if a server does not answer, or a login or a password cannot be used; at [`Moment::Stopped`], also if a program is connected to a database that a
+/// step replaces.
 pub(super) async fn look_at_servers(
     set: &str,
     plan: &Plan,

@@ -329,12 +329,11 @@ async fn execute(
     let console = &context.output.console;
     let mut outcomes: Vec<Taken> = Vec::new();
     let mut status = ExitStatus::Ok;
-    let mut has_begun = false;
+    let mut kinds = plan.steps.iter().map(|step| step.kind);
+    let first_restore = kinds.position(|kind| kind == StepKind::Restore);
     for (at, step) in plan.steps.iter().enumerate() {
         console.note(&row(at + 1, step));
-        let is_first = step.kind == StepKind::Restore && !has_begun;
-        has_begun |= is_first;
-        let looked = if is_first {
+        let looked = if Some(at) == first_restore {
             look_at_servers(name, plan, Moment::Stopped, context).await
         } else {
             Ok(())

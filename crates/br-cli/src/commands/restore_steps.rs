@@ -9,6 +9,7 @@ use br_sources::mysql::MySqlOptions;
 use br_sources::server::Launcher;
 use serde::Serialize;
 
+use super::programs::find_program;
 use super::run::quoted;
 use super::servers::launcher;
 use crate::config::{BackupSet, HookCommand, place_of, texts_of};
@@ -73,6 +74,16 @@ const SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
 const TO_READ: &str = "redis/redis.conf";
 
 impl Step {
+    fn new(kind: StepKind, part: &str, paths: Vec<String>, action: Action) -> Self {
+        Self {
+            kind,
+            part: part.to_owned(),
+            paths,
+            mysql: None,
+            action,
+        }
+    }
+
     /// The command line, as one would type it.
     pub(super) fn line(&self) -> String {
         let of_br = |words: &[String]| {
@@ -108,25 +119,19 @@ impl Plan {
             let files = step.paths.iter().filter(|_| step.part != FILES);
             std::iter::once(&step.part).chain(files).cloned().collect()
         };
-        let known: Vec<String> = restores.iter().flat_map(names).collect();
+        let mut known: Vec<String> = restores.iter().flat_map(names).collect();
+        known.sort();
+        known.dedup();
         if let Some(unknown) = only.iter().find(|part| !known.contains(part)) {
             let message = format!("the backup has no part `{}`", format::text(unknown));
-            let mut parts: Vec<String> = restores.iter().flat_map(names).collect();
-            parts.sort();
-            parts.dedup();
-            let hint = format!("its parts are {}", parts.join(", "));
+            let hint = format!("its parts are {}", known.join(", "));
             return Err(CommandError::usage(message, hint));
         }
         restores
             .retain(|step| only.is_empty() || names(step).iter().any(|name| only.contains(name)));
         let hooks = |kind, part: &str, hooks: &[HookCommand]| -> Vec<Step> {
-            let step = |hook: &HookCommand| Step {
-                kind,
-                part: part.to_owned(),
-                paths: Vec::new(),
-                mysql: None,
-                action: Action::Hook(hook.clone()),
-            };
+            let step =
+                |hook: &HookCommand| Step::new(kind, part, Vec::new(), Action::Hook(hook.clone()));
             hooks.iter().map(step).collect()
         };
         let hook = &set.hooks;
@@ -152,7 +157,7 @@ impl Plan {
             Action::Hook(hook) if step.kind == StepKind::Before => hook.words.first(),
             Action::Hook(_) | Action::Unknown(_) => None,
         });
-        let mut missing = programs.filter(|program| !is_program(program));
+        let mut missing = programs.filter(|program| find_program(program).is_none());
         missing.next().map(String::as_str)
     }
 }
@@ -170,40 +175,24 @@ struct Maker<'p> {
 impl Maker<'_> {
     /// A step that restores `path` with these words after it.
     fn step(&self, part: &str, path: &str, words: &[&str]) -> Step {
-        Step {
-            kind: StepKind::Restore,
-            part: part.to_owned(),
-            paths: vec![path.to_owned()],
-            mysql: None,
-            action: Action::Br(self.words(path, words)),
-        }
+        let action = Action::Br(self.line([path].iter().chain(words)));
+        Step::new(StepKind::Restore, part, vec![path.to_owned()], action)
     }
 
     /// The step that verifies all that the others restore.
     fn intact(&self, restores: &[Step]) -> Step {
-        let paths: Vec<String> = restores
-            .iter()
-            .flat_map(|step| step.paths.clone())
-            .collect();
-        let mut words = self.start.to_vec();
-        words.extend(["restore".to_owned(), self.backup.id.to_string()]);
-        words.push("--verify-only".to_owned());
-        words.extend(paths.iter().cloned());
-        Step {
-            kind: StepKind::Intact,
-            part: "intact".to_owned(),
-            paths,
-            mysql: None,
-            action: Action::Br(words),
-        }
+        let paths = restores.iter().flat_map(|step| &step.paths).cloned();
+        let paths: Vec<String> = paths.collect();
+        let words: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let action = Action::Br(self.line(["--verify-only"].iter().chain(&words)));
+        Step::new(StepKind::Intact, "intact", paths, action)
     }
 
-    /// The command line that restores `path` with these words after it.
-    fn words(&self, path: &str, words: &[&str]) -> Vec<String> {
+    /// The command line that restores from the backup, with these words at its end.
+    fn line<'w>(&self, words: impl Iterator<Item = &'w &'w str>) -> Vec<String> {
         let mut line = self.start.to_vec();
         line.extend(["restore".to_owned(), self.backup.id.to_string()]);
-        line.push(path.to_owned());
-        line.extend(words.iter().map(|&word| word.to_owned()));
+        line.extend(words.map(|&word| word.to_owned()));
         line
     }
 
@@ -253,7 +242,7 @@ impl Maker<'_> {
         let of_mysql = self.backup.streams.iter().any(is_mysql);
         let through = self.through("mysql");
         // A machine with an old client has only the other name.
-        let has_new_name = !through.is_empty() || is_in_path("mariadb");
+        let has_new_name = !through.is_empty() || find_program("mariadb").is_some();
         let client = if of_mysql || !has_new_name {
             "mysql"
         } else {
@@ -382,13 +371,8 @@ impl Maker<'_> {
             return self.step(name, name, &words);
         }
         words.push("PROGRAM");
-        Step {
-            kind: StepKind::Restore,
-            part: name.to_owned(),
-            paths: vec![name.to_owned()],
-            mysql: None,
-            action: Action::Unknown(self.words(name, &words)),
-        }
+        let action = Action::Unknown(self.line([name].iter().chain(&words)));
+        Step::new(StepKind::Restore, name, vec![name.to_owned()], action)
     }
 
     fn has_stream(&self, name: &str) -> bool {
@@ -450,19 +434,4 @@ impl Maker<'_> {
             .filter(|path| path != TO_READ && !is_restored(path))
             .collect()
     }
-}
-
-/// True if this is the path of a file, or the name of a program in a folder of PATH.
-fn is_program(name: &str) -> bool {
-    if name.contains('/') {
-        return Path::new(name).is_file();
-    }
-    is_in_path(name)
-}
-
-/// True if a program of this name is in a folder of PATH.
-fn is_in_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path);
-    folders.any(|folder: PathBuf| folder.join(name).is_file())
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use br_core::BackupSelector;
 use br_sources::postgres::{PostgresOptions, PostgresRestore, PostgresServer};
@@ -79,12 +79,11 @@ impl ToPostgresArgs {
         let (server, mut restore) = self.restore_of(path.name(), context).await?;
         let aside = move || restore.set_aside().map(|()| restore);
         let restore = on_thread(aside).await?.map_err(|error| explain(&error))?;
-        let failures = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&failures);
+        let failure = Arc::new(OnceLock::new());
+        let first = Arc::clone(&failure);
         let is_shown = move |line: &str| {
             if PostgresRestore::is_failure(line) {
-                let mut failures = taken.lock().unwrap_or_else(PoisonError::into_inner);
-                failures.push(line.to_owned());
+                first.get_or_init(|| line.to_owned());
             }
             !PostgresRestore::is_noise(line)
         };
@@ -108,23 +107,14 @@ impl ToPostgresArgs {
                 return Err(self.way_on(error));
             }
         };
-        let first = {
-            let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.first().cloned()
-        };
-        if let Some(first) = first {
-            let message = format!("psql could not run all of {path}: {first}");
+        if let Some(failure) = failure.get() {
+            let message = format!("psql could not run all of {path}: {failure}");
             let hint = "correct that, often the rights of the user, and run the command again: it can be repeated";
             return Err(CommandError::new(ExitStatus::Failure, message, hint));
         }
         given.print(&context.output)?;
-        let without = on_thread(move || server.roles_without_password()).await?;
-        let without = without.unwrap_or_default();
-        if path.name().ends_with(GLOBALS.as_bytes()) && !without.is_empty() {
-            context.output.console.warning(&format!(
-                "these roles have no password and cannot log in with one: {}",
-                format::text(&without.join(", "))
-            ));
+        if path.name().ends_with(GLOBALS.as_bytes()) {
+            warn_of_roles(server, context).await?;
         }
         Ok(ExitStatus::Ok)
     }
@@ -204,6 +194,22 @@ impl ToPostgresArgs {
         };
         on_thread(find).await
     }
+}
+
+/// Names the roles that need a password now.
+async fn warn_of_roles(
+    server: PostgresServer,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let without = on_thread(move || server.roles_without_password()).await?;
+    let without = without.unwrap_or_default();
+    if !without.is_empty() {
+        context.output.console.warning(&format!(
+            "these roles have no password and cannot log in with one: {}",
+            format::text(&without.join(", "))
+        ));
+    }
+    Ok(())
 }
 
 fn explain(error: &ServerError) -> CommandError {

@@ -17,7 +17,7 @@ use super::rabbitmq_login::{self, RabbitMqLoginArgs};
 use super::redis_login::{self, RedisLoginArgs};
 use super::stream::secrets;
 use crate::context::CommandContext;
-use crate::error::{CommandError, in_one_line};
+use crate::error::CommandError;
 use crate::values;
 
 /// The word for all databases.
@@ -229,13 +229,13 @@ impl ServerOptions {
     ) -> Result<ServerSource, String> {
         let server = self
             .probe(&context.cancel)
-            .map_err(|error| in_one_line(&error))?;
+            .map_err(|error| error.in_one_line())?;
         let console = &context.output.console;
         console.note(&format!("{}: {}", server.folder(), server.description()));
         for warning in server.warnings() {
             console.warning(&warning);
         }
         let source = ServerSource::new(&*server, options, &context.cancel);
-        source.map_err(|error| in_one_line(&error))
+        source.map_err(|error| error.in_one_line())
     }
 }

@@ -319,7 +319,6 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
                     .with_owner(owner.clone())
                     .with_rules(rules.clone())
                     .with_time_limit(*time_limit)
-                    .with_hidden_variables(secrets().map(str::to_owned).collect())
                     .with_on_message(take);
                 sources.push(match server.source(&options, context) {
                     Ok(source) => Box::new(source),

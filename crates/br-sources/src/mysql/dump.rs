@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 
-use super::probe::{MySqlOptions, MySqlServer};
+use super::probe::{MySqlOptions, MySqlServer, is_mariadb};
 use crate::server::{Dump, Launcher, ServerError};
 
 /// The file with the databases.
@@ -16,10 +16,9 @@ const USERS: &str = "users.sql";
 pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Dump>, ServerError> {
     let program = DumpProgram::for_kind(server.is_mariadb(), &options.launcher)?;
     let dump = |name, own: Vec<OsString>| {
-        let (first, mut arguments) = options.launcher.start(program.name);
-        arguments.extend(options.first_arguments());
-        arguments.extend(own);
-        Dump::of_program(name, first, arguments).with_end_mark(END_MARK)
+        let mut command = options.launcher.command(program.name);
+        command.args(options.first_arguments()).args(own);
+        Dump::of_program(name, command).with_end_mark(END_MARK)
     };
     let mut own = words(&[
         "--single-transaction",
@@ -85,7 +84,7 @@ impl DumpProgram {
         let version = text_of(launcher, name, "--version")?;
         Some(Self {
             name,
-            is_mariadb: version.contains("MariaDB"),
+            is_mariadb: is_mariadb(&version),
             version,
             help: text_of(launcher, name, "--help")?,
         })

@@ -4,7 +4,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::dump::DumpProgram;
 use super::grants::{Dumped, Grants};
-use super::probe::{ALL_SCHEMAS, MySqlOptions, ask_until, is_own, unsafe_tables_of};
+use super::probe::{
+    ALL_SCHEMAS, MySqlOptions, ask_until, is_mariadb, is_own, kind, plain, unsafe_tables_of,
+};
 use crate::server::{Examine, Finding, Fix, Launcher, ServerError, Topic};
 
 /// The statement that says what the server is.
@@ -26,7 +28,7 @@ impl Examine for MySqlOptions {
             let answer = format!("{rows:?}");
             return vec![unreachable(&ServerError::Answer { answer })];
         };
-        let is_mariadb = version.contains("MariaDB");
+        let is_mariadb = is_mariadb(version);
         let server = Answered {
             options: self,
             version,
@@ -58,14 +60,10 @@ struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    const fn kind(&self) -> &'static str {
-        if self.is_mariadb { "MariaDB" } else { "MySQL" }
-    }
-
     fn connection(&self, ask: &Ask<'_>) -> Finding {
         let status = ask("status").unwrap_or_default();
         let place = place_in(&status).unwrap_or_default();
-        let (kind, version, account) = (self.kind(), plain(self.version), self.account);
+        let (kind, version, account) = (kind(self.version), plain(self.version), self.account);
         let message = format!("{kind} {version}{place} answers the user {account}");
         Finding::ok(Topic::Connection, message)
     }
@@ -245,11 +243,6 @@ fn place_in(status: &[Vec<String>]) -> Option<String> {
 fn numbers(version: &str) -> Vec<u32> {
     let digits = version.split('-').next().unwrap_or_default().split('.');
     digits.map_while(|part| part.parse().ok()).collect()
-}
-
-/// A version without what the distribution adds.
-fn plain(version: &str) -> &str {
-    version.split('-').next().unwrap_or(version)
 }
 
 #[cfg(test)]

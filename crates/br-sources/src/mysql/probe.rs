@@ -100,13 +100,7 @@ impl MySqlServer {
         if let Some(name) = options.databases.iter().find(|name| !is_name(name)) {
             return Err(bad_name(name));
         }
-        let rows = ask(&options, SERVER)?;
-        let [version, log_bin, host, port, folder] =
-            rows.first().map(Vec::as_slice).unwrap_or_default()
-        else {
-            let answer = format!("{rows:?}");
-            return Err(ServerError::Answer { answer });
-        };
+        let answered = Answered::ask(&options, cancel)?;
         let mut databases = options.databases.clone();
         if databases.is_empty() {
             let all = ask(&options, ALL_SCHEMAS)?;
@@ -121,9 +115,9 @@ impl MySqlServer {
         }
         let unsafe_tables = ask(&options, &unsafe_tables_of(&databases))?;
         Ok(Self {
-            version: version.clone(),
-            place: format!("{host}, port {port}, {folder}"),
-            has_binary_log: log_bin == "1",
+            version: answered.version,
+            place: answered.place,
+            has_binary_log: answered.has_binary_log,
             databases,
             unsafe_tables: unsafe_tables.into_iter().flatten().collect(),
             options,
@@ -135,22 +129,14 @@ impl MySqlServer {
     /// # Errors
     /// When there is no client, or the server does not answer or refuses the user.
     pub fn look(options: &MySqlOptions, cancel: &CancellationToken) -> Result<String, ServerError> {
-        let rows = ask_until(options, SERVER, cancel)?;
-        match rows.first().map(Vec::as_slice) {
-            Some([version, _, host, port, folder]) => {
-                let place = format!("{host}, port {port}, {folder}");
-                Ok(description(version, &place))
-            }
-            _ => Err(ServerError::Answer {
-                answer: format!("{rows:?}"),
-            }),
-        }
+        let Answered { version, place, .. } = Answered::ask(options, cancel)?;
+        Ok(description(&version, &place))
     }
 
     /// True for MariaDB, false for MySQL.
     #[must_use]
     pub fn is_mariadb(&self) -> bool {
-        self.version.contains("MariaDB")
+        is_mariadb(&self.version)
     }
 }
 
@@ -189,14 +175,52 @@ impl Server for MySqlServer {
     }
 }
 
+/// What and where a server is.
+struct Answered {
+    version: String,
+    has_binary_log: bool,
+    place: String,
+}
+
+impl Answered {
+    fn ask(options: &MySqlOptions, cancel: &CancellationToken) -> Result<Self, ServerError> {
+        let rows = ask_until(options, SERVER, cancel)?;
+        let [version, log_bin, host, port, folder] =
+            rows.first().map(Vec::as_slice).unwrap_or_default()
+        else {
+            let answer = format!("{rows:?}");
+            return Err(ServerError::Answer { answer });
+        };
+        Ok(Self {
+            version: version.clone(),
+            has_binary_log: log_bin == "1",
+            place: format!("{host}, port {port}, {folder}"),
+        })
+    }
+}
+
 fn description(version: &str, place: &str) -> String {
-    let kind = if version.contains("MariaDB") {
+    let (kind, number) = (kind(version), plain(version));
+    format!("{kind} {number} on {place}")
+}
+
+/// True for the version of a MariaDB server or program.
+pub(super) fn is_mariadb(version: &str) -> bool {
+    version.contains("MariaDB")
+}
+
+/// What a server of this version is called.
+pub(super) fn kind(version: &str) -> &'static str {
+    if is_mariadb(version) {
         "MariaDB"
     } else {
         "MySQL"
-    };
-    let number = version.split('-').next().unwrap_or_default();
-    format!("{kind} {number} on {place}")
+    }
+}
+
+/// A version without what the distribution adds.
+pub(super) fn plain(version: &str) -> &str {
+    version.split('-').next().unwrap_or(version)
 }
 
 fn bad_name(name: &str) -> ServerError {

@@ -17,9 +17,9 @@ pub(super) fn all(
     let launcher = &options.launcher;
     let folder = folder_for(server.major, launcher)?;
     let dump = |file: String, program: &str, own: Vec<OsString>| {
-        let (first, mut arguments) = launcher.start(in_folder(folder.as_deref(), program));
-        arguments.extend(own);
-        Dump::of_program(file, first, arguments)
+        let mut command = launcher.command(in_folder(folder.as_deref(), program));
+        command.args(own);
+        Dump::of_program(file, command)
     };
     let mut arguments = vec![
         "--globals-only".into(),

@@ -218,7 +218,7 @@ impl Answered<'_> {
         Finding::warning(
             Topic::Content,
             format!(
-                "roles are dumped without their passwords, because the user {} may not read them: after a restore into a new server, nobody can log in with a password",
+                "roles are dumped without their passwords, because the user {} may not read them: after a restore into a new server, set their passwords again",
                 self.user
             ),
             Fix::Grant(of_passwords(self.user)),

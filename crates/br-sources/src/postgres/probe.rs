@@ -105,7 +105,7 @@ impl PostgresServer {
             &options,
             "SELECT coalesce(host(inet_server_addr()), 'a socket') || ', port ' || current_setting('port')",
         )?;
-        // As a superuser may, and whoever was given this right.
+        // Superusers may, and members of `pg_read_all_data`.
         let may_read = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
         let reads_passwords = ask(&options, may_read)?.trim() == "t";
         let all = ask(&options, ALL_DATABASES)?;
@@ -131,9 +131,7 @@ impl PostgresServer {
             options,
         })
     }
-}
 
-impl PostgresServer {
     /// True if there is a database of this name.
     pub(super) fn has_database(&self, name: &str) -> Result<bool, ServerError> {
         let name = text(name);
@@ -196,7 +194,7 @@ impl Server for PostgresServer {
             return warnings;
         }
         warnings.push(
-            "roles are dumped without their passwords, because the user may not read pg_authid: after a restore into a new server, nobody can log in with a password".to_owned(),
+            "roles are dumped without their passwords, because the user may not read pg_authid: after a restore into a new server, set their passwords again".to_owned(),
         );
         warnings
     }

@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long nothing may come from a server that loads a snapshot: it does not answer while it deletes its old keys, or loads a large one.
 pub(super) const SILENCE_OF_LOADING: Duration = Duration::from_secs(15 * 60);
+/// How an answer begins that refuses a command to a user.
+pub(super) const NOT_PERMITTED: &str = "NOPERM";
 /// Maximum length of a text in an answer, in bytes.
 const MAX_TEXT: usize = 64 << 20;
 /// Maximum number of values of a list in an answer.
@@ -77,6 +79,13 @@ impl Info {
         let mut fields = self.0.iter();
         let found = fields.find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// What the server is, `Redis` or `Valkey`, and its version.
+    pub(super) fn product(&self) -> Option<(&'static str, &str)> {
+        let version = |field| self.get(field).filter(|version| !version.is_empty());
+        let valkey = version("valkey_version").map(|version| ("Valkey", version));
+        valkey.or_else(|| Some(("Redis", version("redis_version")?)))
     }
 
     /// True if a field has this value.

@@ -3,15 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::acl::{Lacks, allows_sync};
-use super::connection::{Connection, Info, Reply};
+use super::connection::{Connection, Info, NOT_PERMITTED, Reply};
 use super::probe::RedisOptions;
-use super::users;
+use super::users::{self, DEFAULT_USER};
 use crate::server::{Examine, Finding, Fix, ServerError, Topic};
-
-/// How an answer begins that refuses a command to a user.
-const NOT_PERMITTED: &str = "NOPERM";
-/// The user of a connection without a name.
-const DEFAULT_USER: &str = "default";
 
 impl Examine for RedisOptions {
     fn folder(&self) -> &'static str {
@@ -54,11 +49,7 @@ impl RedisOptions {
     }
 
     fn connection(&self, info: &Info) -> Finding {
-        let valkey = info
-            .get("valkey_version")
-            .map(|version| ("Valkey", version));
-        let redis = || info.get("redis_version").map(|version| ("Redis", version));
-        let Some((kind, version)) = valkey.or_else(redis) else {
+        let Some((kind, version)) = info.product() else {
             let fix = "check that the address is that of a server of Redis or Valkey";
             let error = ServerError::Answer {
                 answer: "INFO without a version".to_owned(),

@@ -91,10 +91,7 @@ impl RedisServer {
         let replication = connection.info("replication")?;
         let persistence = connection.info("persistence")?;
         let keyspace = connection.info("keyspace")?;
-        let valkey = of_server.get("valkey_version");
-        let name = if valkey.is_some() { "Valkey" } else { "Redis" };
-        let version = valkey.or_else(|| of_server.get("redis_version"));
-        let Some(version) = version else {
+        let Some((name, version)) = of_server.product() else {
             let answer = "INFO without a version".to_owned();
             return Err(ServerError::Answer { answer });
         };

@@ -11,7 +11,7 @@ use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Info};
+use super::connection::{Connection, Info, NOT_PERMITTED};
 use super::probe::RedisOptions;
 use super::rdb::RdbCheck;
 use super::takeover::{LOOK_EVERY, Takeover, is_closed, setting};
@@ -253,13 +253,9 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
         ));
     }
     // Valkey counts its own versions from 8 on, and reads the formats of Redis up to 11.
-    if of_server
-        .get("valkey_version")
-        .is_some_and(|version| !version.is_empty())
-    {
+    let Some(("Redis", version)) = of_server.product() else {
         return Ok(None);
-    }
-    let version = of_server.get("redis_version").unwrap_or_default();
+    };
     let mut parts = version.split('.').map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         return Ok(None);
@@ -326,7 +322,7 @@ fn wait_until_saved(
     match control.ask(&["BGSAVE", "SCHEDULE"]) {
         // It is on its way.
         Err(ServerError::Refused { message }) if message.contains("in progress") => {}
-        Err(ServerError::Refused { message }) if message.starts_with("NOPERM") => {
+        Err(ServerError::Refused { message }) if message.starts_with(NOT_PERMITTED) => {
             let warning = "the keys may be only in the memory of the server until its next snapshot, because this user may not run BGSAVE";
             return Ok(Some(warning.to_owned()));
         }

@@ -46,12 +46,9 @@ impl Takeover {
         [secret, id]: [&str; 2],
         cancel: &CancellationToken,
     ) -> Result<(Self, Connection), ServerError> {
-        let unreachable = |source| ServerError::NoWayBack {
-            address: own,
-            source,
-        };
-        let listener = TcpListener::bind((own, 0)).map_err(unreachable)?;
-        listener.set_nonblocking(true).map_err(unreachable)?;
+        let no_way = no_way_back(own);
+        let listener = TcpListener::bind((own, 0)).map_err(&no_way)?;
+        listener.set_nonblocking(true).map_err(&no_way)?;
         let mut settings = Vec::new();
         for name in LOGIN {
             settings.push((name, setting(&mut control, name)?));
@@ -95,21 +92,13 @@ impl Takeover {
         [secret, id]: [&str; 2],
         cancel: &CancellationToken,
     ) -> Result<Connection, ServerError> {
-        let port = listener
-            .local_addr()
-            .map_err(|source| ServerError::NoWayBack {
-                address: own,
-                source,
-            })?;
-        let port = port.port().to_string();
+        let no_way = no_way_back(own);
+        let port = listener.local_addr().map_err(&no_way)?.port().to_string();
         let control = &mut self.control;
         control.ask(&["CONFIG", "SET", "masteruser", USER])?;
         control.ask(&["CONFIG", "SET", "masterauth", secret])?;
         control.ask(&["REPLICAOF", &own.to_string(), &port])?;
-        let mut replica = accept(listener, cancel).map_err(|source| ServerError::NoWayBack {
-            address: own,
-            source,
-        })?;
+        let mut replica = accept(listener, cancel).map_err(&no_way)?;
         greet(&mut replica, secret, id)?;
         Ok(replica)
     }
@@ -170,6 +159,10 @@ impl Drop for Takeover {
             let _ = self.end();
         }
     }
+}
+
+fn no_way_back(address: IpAddr) -> impl Fn(io::Error) -> ServerError {
+    move |source| ServerError::NoWayBack { address, source }
 }
 
 /// A setting of the server.

@@ -79,8 +79,8 @@ pub struct UsersSet {
     pub is_kept: bool,
 }
 
-/// The user that every server has.
-const DEFAULT_USER: &str = "default";
+/// The user that every server has, and that a connection without a name gets.
+pub(super) const DEFAULT_USER: &str = "default";
 
 /// The user with whom the server checks rules. It never can log in, because it is switched off.
 const CHECK: &str = "br:check";

@@ -1,5 +1,6 @@
 //! Why a server cannot be backed up.
 
+use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
 
@@ -125,4 +126,18 @@ pub enum ServerError {
     /// The work was cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl ServerError {
+    /// The error and its causes, in one line.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        text
+    }
 }

@@ -2,7 +2,6 @@
 //!
 //! The options of each kind of server implement [`Examine`]. Invariant: an examination changes nothing on the server, and no finding has a password.
 
-use std::error::Error as _;
 use std::fmt;
 
 use tokio_util::sync::CancellationToken;
@@ -159,19 +158,8 @@ impl Finding {
             }
             _ => fix.to_owned(),
         };
-        Self::problem(topic, with_causes(error), Fix::Advice(fix))
+        Self::problem(topic, error.in_one_line(), Fix::Advice(fix))
     }
-}
-
-/// An error and its causes, in one line.
-fn with_causes(error: &ServerError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Fix {

@@ -3,9 +3,9 @@
 //! Each kind of server has a function `probe`, which returns something that implements [`Server`]. A [`Dump`] is one file of the backup: what a
 //! program writes, or what a reader reads from the server; [`ServerSource`] has all of them for a backup. [`Examine`] looks at a server without a backup. Invariant: a dump that ends without an error is complete.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
+use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
 
@@ -61,13 +61,8 @@ pub struct Dump {
 
 /// Where the content of a dump comes from.
 pub enum DumpContent {
-    /// A program writes it to its standard output, for a [`CommandStream`](br_core::source::CommandStream).
-    Program {
-        /// The program.
-        program: OsString,
-        /// Its arguments. None of them is a secret.
-        arguments: Vec<OsString>,
-    },
+    /// A program writes it to its standard output, for a [`CommandStream`](br_core::source::CommandStream). None of its arguments is a secret.
+    Program(Command),
     /// A reader, for a [`StreamSource`](br_core::source::StreamSource). It connects to the server when it is first read, and fails if what the server sends is not complete.
     Reader(Box<dyn Read + Send>),
 }
@@ -75,11 +70,7 @@ pub enum DumpContent {
 impl fmt::Debug for DumpContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Program { program, arguments } => f
-                .debug_struct("Program")
-                .field("program", program)
-                .field("arguments", arguments)
-                .finish(),
+            Self::Program(command) => f.debug_tuple("Program").field(command).finish(),
             Self::Reader(_) => f.write_str("Reader"),
         }
     }
@@ -88,12 +79,8 @@ impl fmt::Debug for DumpContent {
 impl Dump {
     /// A dump that a program writes.
     #[must_use]
-    pub fn of_program(
-        name: impl Into<String>,
-        program: OsString,
-        arguments: Vec<OsString>,
-    ) -> Self {
-        Self::new(name, DumpContent::Program { program, arguments })
+    pub fn of_program(name: impl Into<String>, command: Command) -> Self {
+        Self::new(name, DumpContent::Program(command))
     }
 
     /// A dump that is read from the server.

@@ -1,7 +1,6 @@
 //! The dumps of a server as the source of a backup.
 
 use std::fmt;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,6 @@ pub struct DumpOptions {
     owner: Owner,
     time_limit: Option<Duration>,
     rules: StreamRules,
-    hidden_variables: Vec<String>,
     on_message: Option<OnMessage>,
 }
 
@@ -58,13 +56,6 @@ impl DumpOptions {
         self
     }
 
-    /// Sets environment variables that the programs do not get, such as passwords of this program.
-    #[must_use]
-    pub fn with_hidden_variables(mut self, names: Vec<String>) -> Self {
-        self.hidden_variables = names;
-        self
-    }
-
     /// Sets what takes each line that a program writes to its standard error: the path of the program, and the line. It runs on threads of its own.
     #[must_use]
     pub fn with_on_message(mut self, take: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
@@ -80,7 +71,6 @@ impl fmt::Debug for DumpOptions {
             .field("owner", &self.owner)
             .field("time_limit", &self.time_limit)
             .field("rules", &self.rules)
-            .field("hidden_variables", &self.hidden_variables)
             .finish_non_exhaustive()
     }
 }
@@ -114,13 +104,8 @@ impl ServerSource {
                     reason: error.to_string(),
                 })?;
             match dump.content {
-                DumpContent::Program { program, arguments } => {
-                    let name = program.to_string_lossy().into_owned();
-                    let mut command = Command::new(program);
-                    command.args(arguments);
-                    for variable in &options.hidden_variables {
-                        command.env_remove(variable);
-                    }
+                DumpContent::Program(command) => {
+                    let name = command.get_program().to_string_lossy().into_owned();
                     let mut rules = options.rules.clone();
                     if let Some(end_mark) = dump.end_mark {
                         rules = rules.with_end_mark(Some(end_mark.to_owned()));
