@@ -9,6 +9,7 @@ use futures::stream::StreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, Result};
+use tokio::sync::watch;
 
 /// When something happens: before or after the operation took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +76,61 @@ struct Plan {
     log: Vec<Operation>,
 }
 
+/// What the plan says of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planned {
+    Works,
+    FailsBefore,
+    FailsAfter,
+    /// The process died before it.
+    Stopped,
+}
+
+impl Plan {
+    fn effect_of(&self, n: u64) -> Planned {
+        match (self.stop, self.fail) {
+            (Some((at, _)), _) if n > at => Planned::Stopped,
+            (Some((at, When::Before)), _) if n == at => Planned::Stopped,
+            (Some((at, When::After)), _) if n == at => Planned::FailsAfter,
+            (_, Some((at, When::Before))) if n == at => Planned::FailsBefore,
+            (_, Some((at, When::After))) if n == at => Planned::FailsAfter,
+            _ => Planned::Works,
+        }
+    }
+
+    /// The hooks that are to run before operation `n`.
+    fn take_hooks(&mut self, n: u64) -> Vec<Hook> {
+        let due = self.hooks.extract_if(.., |(at, _)| *at == n);
+        due.map(|(_, hook)| hook).collect()
+    }
+}
+
+async fn run(hooks: Vec<Hook>) {
+    for hook in hooks {
+        hook().await;
+    }
+}
+
 /// A store that counts its operations and fails as configured.
 pub struct FaultyStore {
     pub(crate) inner: Arc<dyn ObjectStore>,
     count: AtomicU64,
+    /// How many operations take effect at the moment.
+    running: watch::Sender<usize>,
     plan: Mutex<Plan>,
+}
+
+/// An operation that takes effect until this is dropped.
+pub(crate) struct Effect<'a> {
+    /// Whether the operation must fail after its effect.
+    pub(crate) then_fails: bool,
+    running: &'a watch::Sender<usize>,
+}
+
+impl Drop for Effect<'_> {
+    fn drop(&mut self) {
+        self.running.send_modify(|running| *running -= 1);
+    }
 }
 
 impl fmt::Debug for FaultyStore {
@@ -99,11 +150,16 @@ impl FaultyStore {
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let plan = Mutex::default();
-        let count = AtomicU64::new(0);
-        Arc::new(Self { inner, count, plan })
+        Arc::new(Self {
+            inner,
+            count: AtomicU64::new(0),
+            running: watch::Sender::new(0),
+            plan,
+        })
     }
 
-    /// From operation `n` on, counted from 0, everything fails: the process died there.
+    /// From operation `n` on, counted from 0, everything fails: the process died there. Operations before it end first, so that what is
+    /// stored does not depend on which of two parallel uploads is faster.
     pub fn stop_at(&self, n: u64, when: When) {
         self.plan.lock().unwrap().stop = Some((n, when));
     }
@@ -150,32 +206,37 @@ impl FaultyStore {
         self.plan.lock().unwrap().log.clone()
     }
 
-    /// Counts an operation, runs its hook, and fails when it is to have no effect. Returns whether it must fail after
-    /// its effect.
-    pub(crate) async fn begin(&self, verb: &'static str, key: &str) -> Result<bool> {
-        let n = self.count.fetch_add(1, Ordering::SeqCst);
-        let (before, after, hooks) = {
+    /// Counts an operation, runs its hook, and fails if the operation is to have no effect.
+    pub(crate) async fn begin(&self, verb: &'static str, key: &str) -> Result<Effect<'_>> {
+        let (plan, hooks) = {
             let mut plan = self.plan.lock().unwrap();
+            let n = self.count.fetch_add(1, Ordering::SeqCst);
             plan.log.push(Operation {
                 verb,
                 key: key.to_owned(),
             });
-            let stopped = plan
-                .stop
-                .is_some_and(|(at, when)| n > at || (n == at && when == When::Before));
-            let fails = plan.fail == Some((n, When::Before));
-            let after = plan.stop == Some((n, When::After)) || plan.fail == Some((n, When::After));
-            let (now, later) = std::mem::take(&mut plan.hooks)
-                .into_iter()
-                .partition(|(at, _)| *at == n);
-            plan.hooks = later;
-            let now: Vec<(u64, Hook)> = now;
-            (stopped || fails, after, now)
+            let hooks = plan.take_hooks(n);
+            let planned = plan.effect_of(n);
+            if planned != Planned::Stopped {
+                self.running.send_modify(|running| *running += 1);
+            }
+            (planned, hooks)
         };
-        for (_, hook) in hooks {
-            hook().await;
+        if plan == Planned::Stopped {
+            run(hooks).await;
+            let mut running = self.running.subscribe();
+            let _ = running.wait_for(|running| *running == 0).await;
+            return Err(failure());
         }
-        if before { Err(failure()) } else { Ok(after) }
+        let effect = Effect {
+            then_fails: plan == Planned::FailsAfter,
+            running: &self.running,
+        };
+        run(hooks).await;
+        if plan == Planned::FailsBefore {
+            return Err(failure());
+        }
+        Ok(effect)
     }
 
     fn corruption(&self, key: &str) -> Option<Corruption> {
@@ -192,7 +253,7 @@ impl FaultyStore {
 
     pub(crate) async fn list_all(self: Arc<Self>, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
         let name = prefix.as_ref().map_or("", Path::as_ref);
-        let after = self.begin("list", name).await?;
+        let effect = self.begin("list", name).await?;
         let all: Vec<Result<ObjectMeta>> = self.inner.list(prefix.as_ref()).collect().await;
         let mut all = all.into_iter().collect::<Result<Vec<_>>>()?;
         all.retain(|meta| !self.is_hidden(meta.location.as_ref()));
@@ -203,11 +264,15 @@ impl FaultyStore {
             all.remove(at);
             *overlooked = None;
         }
-        if after { Err(failure()) } else { Ok(all) }
+        if effect.then_fails {
+            Err(failure())
+        } else {
+            Ok(all)
+        }
     }
 
     pub(crate) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let after = self.begin("get", location.as_ref()).await?;
+        let effect = self.begin("get", location.as_ref()).await?;
         let result = match self.corruption(location.as_ref()) {
             None => self.inner.get_opts(location, options).await,
             Some(Corruption::BadSector) if !options.head => Err(bad_sector()),
@@ -221,7 +286,11 @@ impl FaultyStore {
                 altered.get_opts(location, options).await
             }
         };
-        if after { Err(failure()) } else { result }
+        if effect.then_fails {
+            Err(failure())
+        } else {
+            result
+        }
     }
 }
 

@@ -35,9 +35,13 @@ impl ObjectStore for Handle {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        let after = self.0.begin("put", location.as_ref()).await?;
+        let effect = self.0.begin("put", location.as_ref()).await?;
         let result = self.0.inner.put_opts(location, payload, opts).await;
-        if after { Err(failure()) } else { result }
+        if effect.then_fails {
+            Err(failure())
+        } else {
+            result
+        }
     }
 
     async fn put_multipart_opts(
@@ -45,7 +49,7 @@ impl ObjectStore for Handle {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.begin("put", location.as_ref()).await?;
+        let _effect = self.0.begin("put", location.as_ref()).await?;
         self.0.inner.put_multipart_opts(location, opts).await
     }
 
@@ -74,9 +78,13 @@ impl ObjectStore for Handle {
             let store = Arc::clone(&store);
             async move {
                 let location = location?;
-                let after = store.begin("delete", location.as_ref()).await?;
+                let effect = store.begin("delete", location.as_ref()).await?;
                 store.inner.delete(&location).await?;
-                if after { Err(failure()) } else { Ok(location) }
+                if effect.then_fails {
+                    Err(failure())
+                } else {
+                    Ok(location)
+                }
             }
         };
         locations.then(delete).boxed()
@@ -102,19 +110,20 @@ impl ObjectStore for Handle {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0
+        let _effect = self
+            .0
             .begin("list", prefix.map_or("", Path::as_ref))
             .await?;
         self.0.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.begin("copy", from.as_ref()).await?;
+        let _effect = self.0.begin("copy", from.as_ref()).await?;
         self.0.inner.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.begin("copy", from.as_ref()).await?;
+        let _effect = self.0.begin("copy", from.as_ref()).await?;
         self.0.inner.rename_opts(from, to, options).await
     }
 }
