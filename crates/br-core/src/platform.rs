@@ -223,6 +223,18 @@ pub(crate) fn wait_readable(output: &ChildStdout, time: Duration) -> io::Result<
     }
 }
 
+/// Lets a program write more before it has to wait, so that the two run side by side and switch less often. The system may allow less.
+pub(crate) fn enlarge_pipe(output: &ChildStdout) {
+    #[cfg(target_os = "linux")]
+    {
+        // What Linux allows users by default.
+        const LEN: usize = 1 << 20;
+        let _ = rustix::pipe::fcntl_setpipe_size(output, LEN);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = output;
+}
+
 /// Waits until a program takes input, or has closed it. False if neither happens in time. Writes to `input` never block afterwards: they
 /// fail with [`io::ErrorKind::WouldBlock`] instead.
 pub(crate) fn wait_writable(input: &ChildStdin, time: Duration) -> io::Result<bool> {

@@ -113,9 +113,17 @@ impl Process {
             }
             ChildState::Running | ChildState::Ended(None) => {}
         }
+        self.look_at_limits()
+    }
+
+    /// Fails if the program must not go on. Does not look at the program, so it takes no time.
+    pub(crate) fn look_at_limits(&self) -> Result<(), ProgramError> {
+        if self.cancel.is_cancelled() {
+            return Err(ProgramError::Interrupted);
+        }
         match &self.timer {
             Some(timer) if timer.is_over() => Err(ProgramError::TimedOut {
-                program: program(),
+                program: self.program.clone(),
                 limit: timer.limit,
                 messages: self.messages.last_lines(),
             }),

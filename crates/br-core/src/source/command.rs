@@ -20,6 +20,10 @@ use crate::model::{Entry, EntryPath, FileTime, Owner, StreamRecord};
 use crate::platform;
 use crate::process::{LOOK_EVERY, OnMessage, Process, ProgramError, program_name};
 
+/// br looks at a program after so many bytes of output, and whenever there is none: programs may write a few kilobytes at a time, and a look
+/// takes longer than to read these.
+const UNWATCHED: usize = 1 << 20;
+
 /// A program, and the path of its output in the backup.
 pub struct CommandStream {
     path: EntryPath,
@@ -204,6 +208,8 @@ struct Running {
     path: EntryPath,
     process: Process,
     stdout: ChildStdout,
+    /// Bytes read since br looked at the process.
+    unwatched: usize,
     check: StreamCheck,
     server: Option<String>,
     shared: Arc<Shared>,
@@ -224,11 +230,13 @@ impl Running {
             program: process.program.clone(),
             reason: "it has no output".to_owned(),
         })?;
+        platform::enlarge_pipe(&stdout);
         process.guard(None);
         Ok(Self {
             path: stream.path,
             process,
             stdout,
+            unwatched: 0,
             check: StreamCheck::new(stream.rules),
             server: stream.server,
             shared,
@@ -239,10 +247,18 @@ impl Running {
     fn read_output(&mut self, buffer: &mut [u8]) -> Result<io::Result<usize>, StreamError> {
         loop {
             self.shared.check()?;
-            self.process.look()?;
+            self.process.look_at_limits()?;
+            if self.unwatched >= UNWATCHED {
+                self.process.look()?;
+                self.unwatched = 0;
+            }
             match platform::wait_readable(&self.stdout, LOOK_EVERY) {
-                Ok(true) => return Ok(self.stdout.read(buffer)),
-                Ok(false) => {}
+                Ok(true) => {
+                    let read = self.stdout.read(buffer);
+                    self.unwatched += read.as_ref().copied().unwrap_or(0);
+                    return Ok(read);
+                }
+                Ok(false) => self.unwatched = UNWATCHED,
                 Err(error) => return Ok(Err(error)),
             }
         }

@@ -141,7 +141,7 @@ pub(super) struct Checked {
 impl StreamCheck {
     /// Bytes of the beginning that are kept.
     const HEAD: usize = 4 << 10;
-    /// Bytes of the end that are kept. The last lines must not be longer.
+    /// Bytes of the end that are kept, at least. The last lines must not be longer.
     const TAIL: usize = 64 << 10;
 
     pub(super) const fn new(rules: StreamRules) -> Self {
@@ -157,12 +157,20 @@ impl StreamCheck {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         let missing = Self::HEAD - self.head.len();
         self.head.extend(&bytes[..bytes.len().min(missing)]);
-        let surplus = (self.tail.len() + bytes.len()).saturating_sub(Self::TAIL);
-        self.is_long |= surplus > 0;
-        let bytes = &bytes[bytes.len().saturating_sub(Self::TAIL)..];
-        let surplus = surplus.min(self.tail.len());
-        self.tail.drain(..surplus);
+        let bytes = match bytes.len().checked_sub(Self::TAIL) {
+            Some(surplus) => {
+                self.is_long |= surplus > 0 || !self.tail.is_empty();
+                self.tail.clear();
+                &bytes[surplus..]
+            }
+            None => bytes,
+        };
         self.tail.extend(bytes);
+        // Programs write a few kilobytes at a time: moving the whole tail each time would take longer than reading.
+        if self.tail.len() > 2 * Self::TAIL {
+            self.is_long = true;
+            self.tail.drain(..self.tail.len() - Self::TAIL);
+        }
     }
 
     /// Judges the stream, which has ended.

@@ -26,6 +26,7 @@ mod shared;
 mod start;
 mod tally;
 mod walk_limit;
+mod window;
 mod worker;
 
 pub(super) use base::newest_of;

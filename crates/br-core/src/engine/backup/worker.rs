@@ -10,13 +10,12 @@ use super::delta::PreviousVersion;
 use super::digest::{FileDigest, sha256_of};
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
 use super::shared::{Disconnected, Shared};
+use super::window::{READ_LEN, Window};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References, StreamRecord};
 use crate::progress::{Action, Event};
 use crate::repository::{GROUP_LEN, RawGroup};
 use crate::source::{ContentReader, Details};
 
-/// Number of bytes per read of a file.
-const READ_LEN: usize = 1 << 20;
 /// Bytes that are read first if the length is unknown.
 const PROBE_LEN: u64 = 4095;
 /// Smaller files are not stored as deltas: that would take longer than it saves.
@@ -40,7 +39,7 @@ pub(super) struct Worker<'a> {
     blocks: Sender<Block>,
     /// Chunks of small files that wait to be stored together.
     block: Block,
-    buffer: Vec<u8>,
+    window: Window,
     references: References,
 }
 
@@ -52,7 +51,7 @@ impl<'a> Worker<'a> {
             storer: Storer::new(shared, outputs.groups),
             blocks,
             block: Block::default(),
-            buffer: Vec::new(),
+            window: Window::default(),
             references: References::default(),
         }
     }
@@ -189,10 +188,11 @@ impl<'a> Worker<'a> {
         let expected = file.size - holes;
         let known = known.filter(|_| self.shared.deltas.is_some());
         let previous = PreviousVersion::of(known);
+        self.window.clear();
         // A stream does not know its length in advance. Most files of length 0 are really empty.
         let is_announced = file.size > 0;
         let read = if expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, &mut *reader, previous, Vec::new())?
+            self.read_large(file, &mut *reader, previous)?
         } else {
             let probe = PROBE_LEN.min(self.shared.config.small_file.into());
             let expected = if is_announced { expected } else { probe };
@@ -233,24 +233,21 @@ impl<'a> Worker<'a> {
         reader: &mut dyn ContentReader,
         mut previous: Option<PreviousVersion<'_>>,
     ) -> Result<io::Result<u64>, Disconnected> {
-        self.buffer.clear();
         // Try to read one byte more than expected, to detect a file that has grown.
-        self.buffer.resize(expected as usize + 1, 0);
-        let mut len = 0;
-        while len < self.buffer.len() {
-            match reader.read(&mut self.buffer[len..]) {
-                Ok(0) => break,
-                Ok(more) => len += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        let most = expected as usize + 1;
+        while self.window.data().len() < most {
+            match self.window.read(reader, most - self.window.data().len()) {
+                Ok([]) => break,
+                Ok(_) => {}
                 Err(error) => return Ok(Err(error)),
             }
         }
+        let len = self.window.data().len();
         if len as u64 > expected {
-            let start = self.buffer[..len].to_vec();
-            return self.read_large(file, reader, previous, start);
+            return self.read_large(file, reader, previous);
         }
-        let data = &self.buffer[..len];
         self.advance(len as u64);
+        let data = self.window.data();
         if len <= self.shared.config.inline as usize {
             file.content = Content::Inline(data.into());
             return Ok(Ok(len as u64));
@@ -280,39 +277,33 @@ impl<'a> Worker<'a> {
         Ok(Ok(len as u64))
     }
 
-    /// Reads a file of any length and cuts it by content. `read` contains the bytes that were already read.
+    /// Reads a file of any length and cuts it by content. The window has the bytes that were already read.
     fn read_large(
         &mut self,
         file: &mut FileContent,
         reader: &mut dyn ContentReader,
         mut previous: Option<PreviousVersion<'_>>,
-        read: Vec<u8>,
     ) -> Result<io::Result<u64>, Disconnected> {
         let shared = self.shared;
         let mut digest = FileDigest::if_short(file);
-        let expected = file.size - file.hole_bytes().unwrap_or_default();
+        let mut window = std::mem::take(&mut self.window);
         let mut chunks = Vec::new();
         let mut block = Block::default();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let (mut start, mut total, mut ended) = (0, read.len() as u64, false);
+        let (mut total, mut ended) = (window.data().len() as u64, false);
         if let Some(digest) = &mut digest {
-            digest.update(&read);
+            digest.update(window.data());
         }
         self.advance(total);
-        buffer.extend(read);
         loop {
-            while !ended && buffer.len() - start < shared.chunker.max_len() {
-                buffer.drain(..start);
-                start = 0;
-                match read_more(reader, &mut buffer, next_len(total, expected)) {
-                    Ok(0) => ended = true,
-                    Ok(len) => {
+            while !ended && window.data().len() < shared.chunker.max_len() {
+                match window.read(reader, READ_LEN) {
+                    Ok([]) => ended = true,
+                    Ok(new) => {
                         if let Some(digest) = &mut digest {
-                            digest.update(&buffer[buffer.len() - len..]);
+                            digest.update(new);
                         }
-                        total += len as u64;
-                        self.advance(len as u64);
+                        total += new.len() as u64;
+                        self.advance(new.len() as u64);
                     }
                     Err(error) => {
                         // Store these chunks: they are claimed, so another file may rely on them.
@@ -324,15 +315,16 @@ impl<'a> Worker<'a> {
                     return Err(Disconnected);
                 }
             }
-            if start == buffer.len() {
+            if window.data().is_empty() {
                 break;
             }
             if ended && chunks.is_empty() && total <= u64::from(shared.config.inline) {
-                file.content = Content::Inline(buffer[start..].into());
-                self.buffer = buffer;
+                file.content = Content::Inline(window.data().into());
+                self.window = window;
                 return Ok(Ok(total));
             }
-            let data = &buffer[start..start + shared.chunker.cut(&buffer[start..])];
+            let data = window.data();
+            let data = &data[..shared.chunker.cut(data)];
             let chunk = ChunkRef {
                 id: shared.dedup.id(data),
                 len: data.len() as u32,
@@ -351,7 +343,8 @@ impl<'a> Worker<'a> {
                     self.offer(std::mem::take(&mut block).with_bases(like))?;
                 }
             }
-            start += data.len();
+            let passed = data.len();
+            window.pass(passed);
         }
         // The last chunks of the file share a group with the next file's chunks.
         let like = previous
@@ -359,7 +352,7 @@ impl<'a> Worker<'a> {
             .map(PreviousVersion::rest)
             .unwrap_or_default();
         self.keep(block.with_bases(like))?;
-        self.buffer = buffer;
+        self.window = window;
         if total > 0 {
             file.content = Content::Chunks(chunks);
             file.sha256 = digest.map(FileDigest::finish);
@@ -400,33 +393,6 @@ fn complete(entry: &mut Entry, details: &mut dyn Details) -> io::Result<Option<S
 /// True when both have the same content.
 fn is_same(now: &FileContent, before: &FileContent) -> bool {
     now.size == before.size && now.content == before.content && now.holes == before.holes
-}
-
-/// How many bytes to ask for next. Not more than the file should have left, because the buffer is filled with zeros first.
-fn next_len(read: u64, expected: u64) -> usize {
-    match expected.checked_sub(read) {
-        // One more, to notice a file that has grown.
-        Some(left) if expected > 0 => left.saturating_add(1).min(READ_LEN as u64) as usize,
-        // A stream, or a file that has grown.
-        _ => READ_LEN,
-    }
-}
-
-fn read_more(
-    reader: &mut dyn ContentReader,
-    buffer: &mut Vec<u8>,
-    len: usize,
-) -> io::Result<usize> {
-    let before = buffer.len();
-    buffer.resize(before + len, 0);
-    let result = loop {
-        match reader.read(&mut buffer[before..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => break result,
-        }
-    };
-    buffer.truncate(before + result.as_ref().copied().unwrap_or(0));
-    result
 }
 
 /// Corrects the length of a file that had more or fewer bytes than expected.
