@@ -239,6 +239,87 @@ fn what_a_server_refuses_is_named() {
 }
 
 #[test]
+fn only_the_chosen_tables_are_dumped() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT); INSERT INTO shop.orders VALUES (1), (2); CREATE TABLE shop.logs (id INT) ENGINE=MyISAM;
+         CREATE TABLE shop.`odd na.me` (id INT); CREATE SEQUENCE shop.numbers; CREATE VIEW shop.all_logs AS SELECT * FROM shop.logs;
+         CREATE DATABASE crm; CREATE TABLE crm.notes (id INT); CREATE DATABASE other; CREATE TABLE other.t (id INT)",
+    );
+    server.define("CREATE PROCEDURE shop.one() SELECT 1");
+    server.define("CREATE PROCEDURE crm.two() SELECT 2");
+    let session = Session::for_server(&server);
+    let tables = "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_schema IN ('shop', 'crm', 'other')
+        UNION SELECT CONCAT(routine_schema, '.', routine_name, '()') FROM information_schema.routines ORDER BY 1";
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["shop.orders,shop.odd na.me"],
+            "shop.odd na.me shop.orders",
+        ),
+        (
+            &["shop.orders,crm"],
+            "crm.notes crm.two() shop.one() shop.orders",
+        ),
+        (
+            &[
+                "shop,other",
+                "--mysql-exclude",
+                "shop.logs,shop.all_logs,shop.numbers",
+            ],
+            "other.t shop.odd na.me shop.one() shop.orders",
+        ),
+        (&["shop.orders,shop.numbers"], "shop.numbers shop.orders"),
+    ];
+    for (arguments, expected) in cases {
+        let start = ["backup", "--mysql-defaults-file", "my.cnf", "--mysql"];
+        let output = session.run(start.iter().chain(arguments)).expect(0);
+        // What is left out need not be of one moment.
+        assert!(!output.stderr.contains("warning"), "{output}");
+        other.sql("DROP DATABASE IF EXISTS shop; DROP DATABASE IF EXISTS crm; DROP DATABASE IF EXISTS other");
+        session.restore_mysql("mysql/dump.sql", &other).expect(0);
+        let found = other.sql(tables).trim_end().replace('\n', " ");
+        assert_eq!(found, expected, "{arguments:?}");
+        assert_eq!(other.sql("SELECT COUNT(*) FROM shop.orders"), "2\n");
+    }
+    let missing = session.back_up_mysql("shop.order").expect(1);
+    assert!(
+        missing.stderr.contains("no table `shop.order`"),
+        "{missing}"
+    );
+    session
+        .run(["backup", "docs", "--mysql-exclude", "shop.logs"])
+        .expect(2);
+    let wrong = session.back_up_mysql("shop.").expect(2);
+    assert!(wrong.stderr.contains("DATABASE.TABLE"), "{wrong}");
+    let start = [
+        "backup",
+        "--mysql-defaults-file",
+        "my.cnf",
+        "--mysql",
+        "crm",
+        "--mysql-exclude",
+    ];
+    let unknown = session.run(start.iter().chain(&["crm.note"])).expect(0);
+    assert!(
+        unknown
+            .stderr
+            .contains("the table crm.note cannot be left out"),
+        "{unknown}"
+    );
+    let start = [
+        "doctor",
+        "--mysql-defaults-file",
+        "my.cnf",
+        "--mysql",
+        "shop.order",
+    ];
+    let doctor = session.run(start).expect(1);
+    assert!(doctor.stdout.contains("no table `shop.order`"), "{doctor}");
+}
+
+#[test]
 fn a_set_has_a_server() {
     let Some(server) = MariaDb::start() else {
         return;

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use br_sources::mysql::{MySqlOptions, MySqlServer};
+use br_sources::mysql::{MySqlOptions, MySqlServer, MySqlTable};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
 use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
@@ -29,10 +29,16 @@ const ALL: &str = "all";
 pub(super) struct ServerArgs {
     /// Back up databases of a MySQL or MariaDB server: names separated by commas, or `all`
     ///
+    /// DATABASE.TABLE stands for one table, without the others of its database.
+    ///
     /// br runs the dump program of the server, with options for one consistent state of all InnoDB tables, and stores `mysql/dump.sql` and, from MariaDB,
     /// `mysql/users.sql`. The rules of --stream apply. Address, user and password come from an option file such as ~/.my.cnf.
     #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
     mysql: Vec<String>,
+
+    /// Leave out tables of MySQL: DATABASE.TABLE, separated by commas
+    #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+    mysql_exclude: Vec<String>,
 
     /// Option file of MySQL with address, user and password, instead of the usual ones
     #[arg(long, value_name = "FILE")]
@@ -122,10 +128,19 @@ impl ServerArgs {
 
     fn mysql(&self) -> Result<Option<ServerOptions>, CommandError> {
         if self.mysql.is_empty() {
+            if !self.mysql_exclude.is_empty() {
+                let message = "--mysql-exclude has no effect without --mysql";
+                return Err(CommandError::usage(message, "leave it out"));
+            }
             return Ok(None);
         }
+        let (tables, databases) = databases("--mysql", &self.mysql)?
+            .into_iter()
+            .partition(|name| name.contains('.'));
         let options = MySqlOptions::default()
-            .with_databases(databases("--mysql", &self.mysql)?)
+            .with_databases(databases)
+            .with_tables(parsed(tables)?)
+            .with_excluded_tables(parsed(self.mysql_exclude.clone())?)
             .with_defaults_file(self.mysql_defaults_file.clone())
             .with_launcher(launcher(self.mysql_through.as_ref()));
         Ok(Some(ServerOptions::MySql(options)))
@@ -189,6 +204,12 @@ fn databases(option: &str, names: &[String]) -> Result<Vec<String>, CommandError
         return Err(CommandError::usage(message, "write `all`, or the names"));
     }
     Ok(if has_all { Vec::new() } else { names.to_vec() })
+}
+
+fn parsed(tables: Vec<String>) -> Result<Vec<MySqlTable>, CommandError> {
+    let tables = tables.iter().map(|text| text.parse());
+    let tables: Result<_, ServerError> = tables.collect();
+    tables.map_err(|error| CommandError::usage(error.to_string(), "write DATABASE.TABLE"))
 }
 
 impl ServerOptions {

@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 31] = [
+const NO_DEFAULT: [&str; 32] = [
     "dry-run",
     "yes",
     "force",
@@ -68,6 +68,7 @@ const NO_DEFAULT: [&str; 31] = [
     "replace-keys",
     "rabbitmq",
     // Without the server, they would be refused in every backup.
+    "mysql-exclude",
     "redis-user",
     "redis-password",
     "rabbitmq-user",

@@ -23,13 +23,19 @@ pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Du
     let mut own = words(&[
         "--single-transaction",
         "--quick",
-        "--routines",
-        "--events",
         "--triggers",
         "--hex-blob",
         "--default-character-set=utf8mb4",
         "--skip-dump-date",
     ]);
+    if server.chosen.has_whole_database {
+        own.extend(words(&["--routines", "--events"]));
+    } else {
+        // An option file may turn them on.
+        own.extend(words(&["--skip-routines", "--skip-events"]));
+    }
+    let ignored = server.chosen.ignored.iter();
+    own.extend(ignored.map(|table| format!("--ignore-table={table}").into()));
     if program.has("--dump-history") {
         // System-versioned tables have earlier versions of their rows.
         own.push("--dump-history".into());

@@ -7,6 +7,7 @@ use super::grants::{Dumped, Grants};
 use super::probe::{
     ALL_SCHEMAS, MySqlOptions, ask_until, is_mariadb, is_own, kind, plain, unsafe_tables_of,
 };
+use super::tables::Chosen;
 use crate::server::{Examine, Finding, Fix, Launcher, ServerError, Topic};
 
 /// The statement that says what the server is.
@@ -77,7 +78,7 @@ impl Answered<'_> {
         let lines: Vec<String> = rows.iter().map(|row| row.join("\t")).collect();
         let dumped = Dumped {
             account: self.account,
-            databases: &self.options.databases,
+            databases: &self.options.named_databases(),
             is_mariadb: self.is_mariadb,
             has_binary_log: self.has_binary_log,
             version: numbers(self.version),
@@ -121,7 +122,7 @@ impl Answered<'_> {
             Err(error) => return vec![unanswered(Topic::Content, &error)],
         };
         let mut found = Vec::new();
-        let mut databases = self.options.databases.clone();
+        let mut databases = self.options.named_databases();
         if databases.is_empty() {
             databases = seen.into_iter().filter(|name| !is_own(name)).collect();
         } else {
@@ -140,7 +141,21 @@ impl Answered<'_> {
             }
             return found;
         }
-        found.push(match ask(&unsafe_tables_of(&databases)) {
+        let chosen = match Chosen::ask(self.options, &databases, ask) {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                let fix = "correct the names of the tables";
+                let message = error.in_one_line();
+                found.push(Finding::problem(Topic::Content, message, Fix::advice(fix)));
+                return found;
+            }
+        };
+        if let Some(table) = chosen.unknown.first() {
+            let message = format!("the server has no table {table}, so nothing is left out");
+            let fix = "correct the names of the excluded tables";
+            found.push(Finding::warning(Topic::Content, message, Fix::advice(fix)));
+        }
+        found.push(match ask(&unsafe_tables_of(&databases, &chosen.ignored)) {
             Ok(rows) if rows.is_empty() => Finding::ok(
                 Topic::Content,
                 "all tables that the user sees are InnoDB tables: the dump is of one moment",

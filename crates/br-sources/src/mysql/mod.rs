@@ -10,5 +10,7 @@ mod dump;
 mod examine;
 mod grants;
 mod probe;
+mod tables;
 
 pub use probe::{MySqlOptions, MySqlServer};
+pub use tables::MySqlTable;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
+use super::tables::{Chosen, MySqlTable};
 use crate::server::{Dump, Launcher, Server, ServerError, message_of, output_of};
 
 /// Schemas of the server itself. Users have a dump of their own; the others are made by the server.
@@ -26,6 +27,10 @@ const MAX_NAMED: usize = 10;
 pub struct MySqlOptions {
     /// The databases; empty for all.
     pub databases: Vec<String>,
+    /// Tables and views to dump. Of their databases, the others are left out.
+    pub tables: Vec<MySqlTable>,
+    /// Tables and views to leave out.
+    pub excluded_tables: Vec<MySqlTable>,
     /// An option file with the address, the user and the password. The programs of MySQL then read no other option file.
     pub defaults_file: Option<PathBuf>,
     /// Where the programs of MySQL run. The option file is there, too.
@@ -38,6 +43,29 @@ impl MySqlOptions {
     pub fn with_databases(mut self, databases: Vec<String>) -> Self {
         self.databases = databases;
         self
+    }
+
+    /// Adds these tables and views, without the others of their databases. If no database is dumped as a whole, routines and events are left out.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<MySqlTable>) -> Self {
+        self.tables = tables;
+        self
+    }
+
+    /// Leaves out these tables and views.
+    #[must_use]
+    pub fn with_excluded_tables(mut self, tables: Vec<MySqlTable>) -> Self {
+        self.excluded_tables = tables;
+        self
+    }
+
+    /// The databases that are named, and those of the tables that are named; empty for all.
+    pub(super) fn named_databases(&self) -> Vec<String> {
+        let of_tables = self.tables.iter().map(|table| table.database().to_owned());
+        let mut names: Vec<String> = self.databases.iter().cloned().chain(of_tables).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Sets an option file with the address, the user and the password.
@@ -87,6 +115,7 @@ pub struct MySqlServer {
     pub place: String,
     /// True if the server writes a binary log: then the dump says where in it the dump was made.
     pub has_binary_log: bool,
+    pub(super) chosen: Chosen,
     options: MySqlOptions,
 }
 
@@ -101,7 +130,7 @@ impl MySqlServer {
             return Err(bad_name(name));
         }
         let answered = Answered::ask(&options, cancel)?;
-        let mut databases = options.databases.clone();
+        let mut databases = options.named_databases();
         if databases.is_empty() {
             let all = ask(&options, ALL_SCHEMAS)?;
             let names = all.into_iter().flatten();
@@ -113,8 +142,10 @@ impl MySqlServer {
         if let Some(name) = databases.iter().find(|name| !is_name(name)) {
             return Err(bad_name(name));
         }
-        let unsafe_tables = ask(&options, &unsafe_tables_of(&databases))?;
+        let chosen = Chosen::ask(&options, &databases, |statement| ask(&options, statement))?;
+        let unsafe_tables = ask(&options, &unsafe_tables_of(&databases, &chosen.ignored))?;
         Ok(Self {
+            chosen,
             version: answered.version,
             place: answered.place,
             has_binary_log: answered.has_binary_log,
@@ -161,6 +192,9 @@ impl Server for MySqlServer {
                 self.description()
             ));
         }
+        warnings.extend(self.chosen.unknown.iter().map(|table| {
+            format!("the table {table} cannot be left out, because the server does not have it")
+        }));
         if !self.unsafe_tables.is_empty() {
             let tables = self.unsafe_tables.join(", ");
             warnings.push(format!(
@@ -235,13 +269,16 @@ pub(super) fn is_own(schema: &str) -> bool {
     OWN_SCHEMAS.contains(&&*schema.to_lowercase())
 }
 
-/// The statement for the tables of these databases that are not InnoDB tables.
-pub(super) fn unsafe_tables_of(databases: &[String]) -> String {
-    let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
+/// The statement for the tables of these databases that are not InnoDB tables, without those that are ignored.
+pub(super) fn unsafe_tables_of(databases: &[String], ignored: &[MySqlTable]) -> String {
+    let names = |names: Vec<String>| names.join(", ");
+    let databases = names(databases.iter().map(|name| quoted(name)).collect());
+    // No table is called so: an empty list would be an error.
+    let ignored = ignored.iter().map(|table| quoted(&table.to_string()));
+    let ignored = names(std::iter::once("''".to_owned()).chain(ignored).collect());
     format!(
-        "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
-         AND table_schema IN ({}) ORDER BY 1 LIMIT {MAX_NAMED}",
-        names.join(", ")
+        "SELECT CONCAT(table_schema, '.', table_name) AS name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
+         AND table_schema IN ({databases}) AND CONCAT(table_schema, '.', table_name) NOT IN ({ignored}) ORDER BY 1 LIMIT {MAX_NAMED}"
     )
 }
 

@@ -91,6 +91,12 @@ pub enum ServerError {
         /// The name.
         name: String,
     },
+    /// The server has no such table.
+    #[error("the server has no table `{name}` that the user may see")]
+    NoTable {
+        /// The name, with that of its database.
+        name: String,
+    },
     /// The server has a database of this name, and the restore may not replace it.
     #[error("the server has a database `{name}`, which the restore would delete")]
     HasDatabase {
