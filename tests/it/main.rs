@@ -25,6 +25,7 @@ mod delta;
 mod entries;
 mod export;
 mod faults;
+mod folder;
 mod forget;
 mod full;
 mod fuzz;

@@ -43,7 +43,9 @@ impl CombinedSource {
 impl Part {
     /// Reads ahead to the next entry.
     fn fill(&mut self) {
-        let is_entry = |item: &SourceItem| matches!(item, SourceItem::Entry { .. });
+        let is_entry = |item: &SourceItem| {
+            matches!(item, SourceItem::Entry { .. } | SourceItem::Folder { .. })
+        };
         while !self.has_ended && !self.next.back().is_some_and(is_entry) {
             match self.source.next() {
                 Some(item) => self.next.push_back(item),
@@ -59,7 +61,9 @@ impl Source for CombinedSource {
         for (at, part) in self.parts.iter_mut().enumerate() {
             part.fill();
             let path = match part.next.front() {
-                Some(SourceItem::Entry { entry, .. }) => &entry.path,
+                Some(
+                    SourceItem::Entry { entry, .. } | SourceItem::Folder { folder: entry, .. },
+                ) => &entry.path,
                 // What is no entry has no place in the order.
                 Some(_) => return part.next.pop_front(),
                 None => continue,

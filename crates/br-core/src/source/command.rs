@@ -1,6 +1,6 @@
 //! A backup of what programs write to their standard output, such as dumps of databases.
 //!
-//! [`CommandSource`] yields one file for each [`CommandStream`]. Invariant: the file is in a backup only if the program exited with code 0
+//! [`CommandSource`] yields one file for each [`CommandStream`], or a folder if it is to be [taken apart](CommandStream::with_unpack). Invariant: the file is in a backup only if the program exited with code 0
 //! and its output passed the [`StreamRules`]. Otherwise the whole backup fails, because the source
 //! [needs everything](Source::needs_everything). Beside a source of files in a [`CombinedSource`](super::CombinedSource), the backup is incomplete instead.
 
@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::folder::{FolderReader, TakeEntry, Unpack};
 use super::stream::stream_entry;
 use super::stream_check::{StreamCheck, StreamError, StreamRules};
 use super::{ContentReader, Details, Source, SourceItem, SourcePaths};
-use crate::model::{Entry, EntryPath, FileTime, Owner, StreamRecord};
+use crate::model::{Entry, EntryKind, EntryPath, FileTime, Owner, StreamRecord};
 use crate::platform;
 use crate::process::{LOOK_EVERY, OnMessage, Process, ProgramError, program_name};
 
@@ -32,6 +33,7 @@ pub struct CommandStream {
     time_limit: Option<Duration>,
     on_message: Option<OnMessage>,
     server: Option<String>,
+    unpack: Option<Box<dyn Unpack>>,
 }
 
 impl CommandStream {
@@ -48,7 +50,16 @@ impl CommandStream {
             time_limit: None,
             on_message: None,
             server: None,
+            unpack: None,
         }
+    }
+
+    /// Takes the output apart: the path becomes a folder, with what `unpack` finds in the output. The folder is in the backup only if the program exited with
+    /// code 0 and `unpack` accepted its output to the end. A backup holds the entries of the folder in memory until then.
+    #[must_use]
+    pub fn with_unpack(mut self, unpack: Box<dyn Unpack>) -> Self {
+        self.unpack = Some(unpack);
+        self
     }
 
     /// Sets what the output must be like.
@@ -139,9 +150,19 @@ impl CommandSource {
 
 impl Source for CommandSource {
     fn next(&mut self) -> Option<SourceItem> {
-        let stream = self.streams.pop_front()?;
-        let entry = stream_entry(stream.path.clone(), self.time, self.owner.clone());
+        let mut stream = self.streams.pop_front()?;
+        let mut entry = stream_entry(stream.path.clone(), self.time, self.owner.clone());
         let shared = Arc::clone(&self.shared);
+        if let Some(unpack) = stream.unpack.take() {
+            (entry.kind, entry.mode) = (EntryKind::Directory, 0o700);
+            let reader = Box::new(PreparedFolder {
+                stream,
+                unpack,
+                shared,
+            });
+            let folder = entry;
+            return Some(SourceItem::Folder { folder, reader });
+        }
         let details = Box::new(Prepared { stream, shared });
         Some(SourceItem::Entry { entry, details })
     }
@@ -182,6 +203,32 @@ impl Details for Prepared {
     }
 }
 
+/// A program that was not started yet, and what takes its output apart.
+struct PreparedFolder {
+    stream: CommandStream,
+    unpack: Box<dyn Unpack>,
+    shared: Arc<Shared>,
+}
+
+impl FolderReader for PreparedFolder {
+    fn read(self: Box<Self>, take: &mut TakeEntry<'_>) -> io::Result<Option<StreamRecord>> {
+        let Self {
+            stream,
+            unpack,
+            shared,
+        } = *self;
+        shared.check()?;
+        let path = stream.path.clone();
+        let running = Running::start(stream, Arc::clone(&shared));
+        let mut running = running.map_err(|error| shared.note(error))?;
+        let position = unpack
+            .unpack(&path, &mut running, take)
+            .map_err(|error| shared.note(running.cause_of(&error)))?;
+        let record = running.end().map_err(|error| shared.note(error))?;
+        Ok(Some(record.with_position(position)))
+    }
+}
+
 impl Shared {
     /// Fails if the backup was cancelled or another program failed.
     fn check(&self) -> Result<(), StreamError> {
@@ -214,6 +261,9 @@ struct Running {
     server: Option<String>,
     shared: Arc<Shared>,
     record: Option<StreamRecord>,
+    has_ended: bool,
+    /// Why reading failed.
+    failure: Option<StreamError>,
 }
 
 impl Running {
@@ -241,7 +291,26 @@ impl Running {
             server: stream.server,
             shared,
             record: None,
+            has_ended: false,
+            failure: None,
         })
+    }
+
+    /// Why the output could not be taken apart. If the program failed, that is the reason why its output is not what it should be.
+    fn cause_of(&mut self, error: &io::Error) -> StreamError {
+        if let Some(failure) = self.failure.take() {
+            return failure;
+        }
+        if self.has_ended
+            && let Err(failure) = self.end()
+        {
+            return failure;
+        }
+        StreamError::BadOutput {
+            program: self.process.program.clone(),
+            reason: Box::new(StreamError::Content(error.to_string())),
+            messages: self.process.messages().last_lines(),
+        }
     }
 
     fn read_output(&mut self, buffer: &mut [u8]) -> Result<io::Result<usize>, StreamError> {
@@ -291,9 +360,11 @@ impl Running {
 
 impl Read for Running {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self
-            .read_output(buffer)
-            .map_err(|error| self.shared.note(error))??;
+        let len = self.read_output(buffer).map_err(|error| {
+            self.failure = Some(error.clone());
+            self.shared.note(error)
+        })??;
+        self.has_ended = len == 0 && !buffer.is_empty();
         self.check.update(&buffer[..len]);
         Ok(len)
     }

@@ -12,6 +12,7 @@ use crate::warning::{Note, Warning};
 mod combined;
 mod command;
 mod exclude;
+mod folder;
 mod gitignore;
 mod local;
 mod memory;
@@ -24,6 +25,7 @@ pub use command::{CommandSource, CommandStream};
 pub(crate) use exclude::MAX_PATTERN;
 pub(crate) use exclude::Matcher as EntryMatcher;
 pub use exclude::{ExcludeError, Excludes};
+pub use folder::{FolderReader, TakeEntry, Unpack};
 pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};
 pub use memory::MemorySource;
@@ -128,6 +130,14 @@ pub enum SourceItem {
         entry: Entry,
         /// Access to the rest.
         details: Box<dyn Details>,
+    },
+    /// A folder whose entries come in one pass and in any order, such as the members of an archive. No other item may be below it. The
+    /// backup has all of it or, if reading fails, nothing; it then counts as unreadable.
+    Folder {
+        /// The folder itself.
+        folder: Entry,
+        /// What reads the entries below it.
+        reader: Box<dyn FolderReader>,
     },
     /// Something that could not be read. It will be missing from the backup.
     ///
@@ -236,6 +246,7 @@ impl std::fmt::Debug for SourceItem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Entry { entry, .. } => f.debug_tuple("Entry").field(entry).finish(),
+            Self::Folder { folder, .. } => f.debug_tuple("Folder").field(folder).finish(),
             Self::Unreadable { path, error } => f
                 .debug_struct("Unreadable")
                 .field("path", path)

@@ -62,6 +62,9 @@ pub enum StreamError {
         /// The last lines of its standard error.
         messages: String,
     },
+    /// Its content is not what it should be.
+    #[error("{0}")]
+    Content(String),
     /// Another program of the same backup failed.
     #[error("it was ended because another one failed: {0}")]
     OtherFailed(String),

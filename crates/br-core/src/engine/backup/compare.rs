@@ -1,5 +1,6 @@
 //! Comparison of the source with the base: decides which files must be read.
 
+use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -46,6 +47,14 @@ impl Known {
     fn at(&mut self, path: &EntryPath) -> Option<Entry> {
         while self.entries.next_if(|entry| entry.path < *path).is_some() {}
         self.entries.next_if(|entry| entry.path == *path)
+    }
+
+    /// Advances beyond `folder`, and adds what is at and below it. What is there already stays.
+    fn below(&mut self, folder: &EntryPath, found: &mut BTreeMap<EntryPath, Entry>) {
+        while self.entries.next_if(|entry| entry.path < *folder).is_some() {}
+        while let Some(entry) = self.entries.next_if(|entry| entry.path.is_within(folder)) {
+            found.entry(entry.path.clone()).or_insert(entry);
+        }
     }
 
     /// A time stamp does not prove that the entry is unchanged if it is newer than the start of the earlier run. File systems that store
@@ -118,6 +127,17 @@ impl<'a> Compare<'a> {
         while let Some(item) = self.source.next() {
             let item = match item {
                 SourceItem::Entry { entry, details } => self.decide(entry, details),
+                SourceItem::Folder { folder, reader } => {
+                    let mut known = BTreeMap::new();
+                    for one in &mut self.known {
+                        one.below(&folder.path, &mut known);
+                    }
+                    Item::Folder {
+                        folder,
+                        reader,
+                        known,
+                    }
+                }
                 SourceItem::Unreadable { path, error } => Item::Failed { path, error },
                 SourceItem::LeftOut { path, reason } => Item::LeftOut { path, reason },
                 SourceItem::Warning(warning) => Item::Warning(warning),
@@ -127,9 +147,13 @@ impl<'a> Compare<'a> {
                 self.open += 1;
                 self.bytes = self.bytes.saturating_add(entry.size());
             }
+            // It takes as long as many jobs.
+            let is_long = matches!(item, Item::Folder { .. });
             self.items.push(item);
-            let full =
-                self.bytes >= JOB_BYTES || self.items.len() >= JOB_ITEMS || self.open >= JOB_OPEN;
+            let full = is_long
+                || self.bytes >= JOB_BYTES
+                || self.items.len() >= JOB_ITEMS
+                || self.open >= JOB_OPEN;
             if full {
                 self.send(jobs, walk_limit)?;
             }
@@ -207,7 +231,7 @@ impl<'a> Compare<'a> {
 }
 
 /// Compares an entry with its version in the base, by metadata only.
-fn action_of(now: &Entry, before: &Entry) -> Action {
+pub(super) fn action_of(now: &Entry, before: &Entry) -> Action {
     let is_same_kind = match (&now.kind, &before.kind) {
         (EntryKind::File(now), EntryKind::File(before)) => now.size == before.size,
         (now, before) => now == before,

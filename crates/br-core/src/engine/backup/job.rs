@@ -1,10 +1,11 @@
 //! Data passed between the stages of a backup: jobs from the walk to the workers, results from the workers to the collector.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use crate::model::{Entry, EntryPath, FileContent, StreamRecord};
 use crate::progress::Action;
-use crate::source::{Details, Exclusion};
+use crate::source::{Details, Exclusion, FolderReader};
 use crate::warning::{Note, Warning};
 
 /// A sequence of consecutive items.
@@ -29,6 +30,13 @@ pub(super) enum Item {
         known: Option<Box<FileContent>>,
         /// How the entry's metadata compares with the base.
         action: Action,
+    },
+    /// Read a folder whose entries come in one pass.
+    Folder {
+        folder: Entry,
+        reader: Box<dyn FolderReader>,
+        /// What the base has at and below this path.
+        known: BTreeMap<EntryPath, Entry>,
     },
     /// The entry could not be examined.
     Failed { path: EntryPath, error: io::Error },

@@ -17,6 +17,7 @@ mod compare;
 mod dedup;
 mod delta;
 mod digest;
+mod folder;
 mod job;
 mod options;
 mod pipeline;

@@ -1,8 +1,6 @@
 //! The bytes of a file between the last cut and the last read.
 
-use std::io;
-
-use crate::source::ContentReader;
+use std::io::{self, Read};
 
 /// Number of bytes per read of a large file.
 pub(super) const READ_LEN: usize = 1 << 20;
@@ -36,7 +34,7 @@ impl Window {
     ///
     /// # Errors
     /// Those of the reader.
-    pub(super) fn read(&mut self, reader: &mut dyn ContentReader, len: usize) -> io::Result<&[u8]> {
+    pub(super) fn read(&mut self, reader: &mut dyn Read, len: usize) -> io::Result<&[u8]> {
         self.make_room(len);
         let room = self.bytes.len().min(self.end + len);
         let room = &mut self.bytes[self.end..room];
@@ -71,8 +69,6 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     /// Returns so many bytes per read, and sometimes is interrupted.
@@ -89,12 +85,6 @@ mod tests {
             }
             let end = buffer.len().min(len);
             self.rest.read(&mut buffer[..end])
-        }
-    }
-
-    impl ContentReader for Slow<'_> {
-        fn finish(&mut self) -> io::Result<bool> {
-            Ok(true)
         }
     }
 

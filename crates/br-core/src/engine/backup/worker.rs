@@ -1,6 +1,6 @@
 //! Workers: read files, cut, hash, deduplicate and compress them.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
@@ -8,13 +8,14 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 use super::block::{Block, Storer};
 use super::delta::PreviousVersion;
 use super::digest::{FileDigest, sha256_of};
+use super::folder::Pass;
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
 use super::shared::{Disconnected, Shared};
 use super::window::{READ_LEN, Window};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References, StreamRecord};
 use crate::progress::{Action, Event};
 use crate::repository::{GROUP_LEN, RawGroup};
-use crate::source::{ContentReader, Details};
+use crate::source::Details;
 
 /// Bytes that are read first if the length is unknown.
 const PROBE_LEN: u64 = 4095;
@@ -32,7 +33,7 @@ pub(super) struct Outputs {
 
 /// One worker thread.
 pub(super) struct Worker<'a> {
-    shared: &'a Shared<'a>,
+    pub(super) shared: &'a Shared<'a>,
     finished: Sender<Finished>,
     storer: Storer<'a>,
     /// Blocks of large files, for any worker that is free.
@@ -93,6 +94,14 @@ impl<'a> Worker<'a> {
                 return Err(Disconnected);
             }
             results.push(match item {
+                Item::Folder {
+                    folder,
+                    reader,
+                    known,
+                } => {
+                    results.extend(Pass::new(self, folder, known).run(reader)?);
+                    continue;
+                }
                 Item::Done {
                     entry,
                     unchanged_file,
@@ -142,12 +151,8 @@ impl<'a> Worker<'a> {
         };
         Ok(match result {
             Ok((missing, stream)) => {
-                let file = match (&entry.kind, known) {
-                    (EntryKind::File(now), Some(before)) if is_same(now, &before) => {
-                        FileOutcome::Same
-                    }
-                    (EntryKind::File(_), Some(_)) => FileOutcome::Changed,
-                    (EntryKind::File(_), None) => FileOutcome::New,
+                let file = match &entry.kind {
+                    EntryKind::File(now) => outcome_of(now, known.as_deref()),
                     _ => FileOutcome::NotAFile(action),
                 };
                 Outcome::Entry {
@@ -186,19 +191,9 @@ impl<'a> Worker<'a> {
             Err(error) => return Ok(Err(io::Error::other(error))),
         };
         let expected = file.size - holes;
-        let known = known.filter(|_| self.shared.deltas.is_some());
-        let previous = PreviousVersion::of(known);
-        self.window.clear();
-        // A stream does not know its length in advance. Most files of length 0 are really empty.
+        // A stream does not know its length in advance.
         let is_announced = file.size > 0;
-        let read = if expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, &mut *reader, previous)?
-        } else {
-            let probe = PROBE_LEN.min(self.shared.config.small_file.into());
-            let expected = if is_announced { expected } else { probe };
-            self.read_small(file, expected, &mut *reader, previous)?
-        };
-        let data_len = match read {
+        let data_len = match self.read_content(file, expected, &mut *reader, known)? {
             Ok(len) => len,
             Err(error) => return Ok(Err(error)),
         };
@@ -218,6 +213,26 @@ impl<'a> Worker<'a> {
         Ok(Ok((reader.incomplete(), record)))
     }
 
+    /// Reads the bytes outside of holes, and returns their number. There should be `expected` of them.
+    pub(super) fn read_content(
+        &mut self,
+        file: &mut FileContent,
+        expected: u64,
+        reader: &mut dyn Read,
+        known: Option<&FileContent>,
+    ) -> Result<io::Result<u64>, Disconnected> {
+        let known = known.filter(|_| self.shared.deltas.is_some());
+        let previous = PreviousVersion::of(known);
+        self.window.clear();
+        if expected > u64::from(self.shared.config.small_file) {
+            return self.read_large(file, reader, previous);
+        }
+        // Most files of length 0 are really empty.
+        let probe = PROBE_LEN.min(self.shared.config.small_file.into());
+        let expected = if file.size > 0 { expected } else { probe };
+        self.read_small(file, expected, reader, previous)
+    }
+
     fn advance(&self, bytes: u64) {
         self.shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
         self.shared
@@ -230,7 +245,7 @@ impl<'a> Worker<'a> {
         &mut self,
         file: &mut FileContent,
         expected: u64,
-        reader: &mut dyn ContentReader,
+        reader: &mut dyn Read,
         mut previous: Option<PreviousVersion<'_>>,
     ) -> Result<io::Result<u64>, Disconnected> {
         // Try to read one byte more than expected, to detect a file that has grown.
@@ -281,7 +296,7 @@ impl<'a> Worker<'a> {
     fn read_large(
         &mut self,
         file: &mut FileContent,
-        reader: &mut dyn ContentReader,
+        reader: &mut dyn Read,
         mut previous: Option<PreviousVersion<'_>>,
     ) -> Result<io::Result<u64>, Disconnected> {
         let shared = self.shared;
@@ -387,6 +402,15 @@ fn complete(entry: &mut Entry, details: &mut dyn Details) -> io::Result<Option<S
     match entry.kind {
         EntryKind::File(_) => Err(io::Error::other("became a regular file")),
         _ => Ok(details.incomplete()),
+    }
+}
+
+/// How a file that was read compares with the base.
+pub(super) fn outcome_of(now: &FileContent, before: Option<&FileContent>) -> FileOutcome {
+    match before {
+        Some(before) if is_same(now, before) => FileOutcome::Same,
+        Some(_) => FileOutcome::Changed,
+        None => FileOutcome::New,
     }
 }
 

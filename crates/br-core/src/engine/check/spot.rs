@@ -245,7 +245,8 @@ fn run(io: &Io, mut source: Box<dyn Source>, options: &SpotOptions) -> Result<Sp
                 spot.report.unreadable.add(&path, error.to_string());
             }
             SourceItem::Warning(warning) => io.warn(&warning),
-            SourceItem::Note(_) | SourceItem::LeftOut { .. } => {}
+            // The output of a program differs each time.
+            SourceItem::Folder { .. } | SourceItem::Note(_) | SourceItem::LeftOut { .. } => {}
         }
     }
     Ok(spot.report)
