@@ -1,5 +1,6 @@
 //! Backups of what programs write.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,10 @@ use std::time::Duration;
 use br_core::engine::backup::BackupOptions;
 use br_core::engine::restore::RestoreOptions;
 use br_core::model::{EntryPath, FileTime, Owner};
-use br_core::source::{CommandSource, CommandStream, StreamError, StreamRules};
+use br_core::source::{
+    CombinedSource, CommandSource, CommandStream, LocalSource, LocalSourceOptions, StreamError,
+    StreamRules,
+};
 use br_core::{Context, Error, ErrorKind, ProgramError};
 use br_testkit::{TreeFixture, block_on};
 
@@ -83,9 +87,9 @@ fn the_output_of_programs_is_restored_and_their_messages_are_kept() {
     assert_eq!(second.messages, "careful\n");
     let options = RestoreOptions::default().with_owner(false);
     let _ = disk.restore(backup.id, "out", &options).unwrap();
-    let text = std::fs::read_to_string(disk.fixture.at("out/db/shop.sql")).unwrap();
+    let text = fs::read_to_string(disk.fixture.at("out/db/shop.sql")).unwrap();
     assert_eq!(text.lines().count(), 3, "{text}");
-    let large = std::fs::read(disk.fixture.at("out/a.bin")).unwrap();
+    let large = fs::read(disk.fixture.at("out/a.bin")).unwrap();
     assert_eq!(large.len(), 3_000_005);
     disk.assert_sound();
 }
@@ -146,9 +150,9 @@ fn a_program_that_fails_makes_no_backup() {
 
 /// True when a program that the script named by this argument still runs.
 fn runs(argument: &str) -> bool {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
     processes.into_iter().any(|process| {
-        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
         words.any(|word| word == argument.as_bytes())
     })
@@ -271,6 +275,77 @@ fn arguments_are_passed_as_they_are_and_recorded_nowhere() {
     assert!(!format!("{:?}", backup.streams).contains("hunter2"));
     let options = RestoreOptions::default().with_owner(false);
     let _ = disk.restore(backup.id, "out", &options).unwrap();
-    let text = std::fs::read_to_string(disk.fixture.at("out/x")).unwrap();
+    let text = fs::read_to_string(disk.fixture.at("out/x")).unwrap();
     assert_eq!(text, "$(id) ; hunter2 *");
+}
+
+/// A dump may have rows that name files. Such a file must be in the backup, so it is read after the dump.
+#[test]
+fn files_are_read_after_all_programs_have_ended() {
+    let disk = Disk::new(TreeFixture::new());
+    let folder = disk.fixture.tree();
+    for threads in [1, 4] {
+        let script = |name: &str| {
+            let file = folder.join(name);
+            format!("sleep 0.3; echo {threads} >'{}'; echo row", file.display())
+        };
+        let streams = vec![
+            stream("mysql/dump.sql", &script("upload-a")),
+            stream("zzz/dump.sql", &script("upload-z")),
+        ];
+        let local = LocalSource::new(&[folder.clone()], LocalSourceOptions::default()).unwrap();
+        let both = CombinedSource::new(vec![
+            Box::new(local),
+            Box::new(source(streams, &disk.context)),
+        ]);
+        let options = options().with_threads(Some(threads));
+        let report = disk.backup_with(both, &options).unwrap();
+        assert!(report.backup.is_complete());
+        assert_eq!(report.backup.streams.len(), 2);
+        let to = format!("restored-{threads}");
+        let _ = disk.restore_all(report.backup.id, &to);
+        for name in ["upload-a", "upload-z"] {
+            let content = fs::read_to_string(disk.restored(&to, name)).unwrap();
+            assert_eq!(content, format!("{threads}\n"), "{name}");
+        }
+        for name in ["mysql/dump.sql", "zzz/dump.sql"] {
+            let content = fs::read_to_string(disk.fixture.at(&to).join(name)).unwrap();
+            assert_eq!(content, "row\n", "{name}");
+        }
+    }
+    disk.assert_sound();
+}
+
+#[test]
+fn a_program_with_the_output_of_last_time_adds_nothing() {
+    let disk = Disk::new(TreeFixture::new());
+    let backup = |numbers: &str| {
+        let streams = vec![
+            stream("b/dump.sql", &format!("seq {numbers}")),
+            stream("a/other.sql", "echo same"),
+        ];
+        let source = CombinedSource::new(vec![Box::new(source(streams, &disk.context))]);
+        disk.backup_with(source, &options()).unwrap().backup.changes
+    };
+    let first = backup("1 300000");
+    assert_eq!((first.files_new, first.files_unchanged), (2, 0));
+    let second = backup("1 300000");
+    assert_eq!((second.files_new, second.files_unchanged), (0, 2));
+    let third = backup("2 300000");
+    assert_eq!((third.files_changed, third.files_unchanged), (1, 1));
+    // The earlier version is found, so the difference is small.
+    assert!(third.bytes_stored < first.bytes_stored / 10, "{third:?}");
+}
+
+#[test]
+fn a_program_and_a_file_at_the_same_path_make_no_backup() {
+    let disk = Disk::new(TreeFixture::new());
+    for path in ["data", "data/below", "data/x.txt"] {
+        let files = br_core::source::MemorySource::new([("data/x.txt", "x")]).unwrap();
+        let programs = source(vec![stream(path, "echo x")], &disk.context);
+        let both = CombinedSource::new(vec![Box::new(files), Box::new(programs)]);
+        let result = disk.backup_with(both, &options());
+        let is_conflict = path != "data/below";
+        assert_eq!(result.is_err(), is_conflict, "{path}: {result:?}");
+    }
 }

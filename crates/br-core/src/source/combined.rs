@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::{Source, SourceItem, SourcePaths};
-use crate::model::FileTime;
+use crate::model::{Entry, FileTime};
 
 /// Merges sources into one, in path order: for example folders, and what programs write.
 ///
@@ -43,9 +43,7 @@ impl CombinedSource {
 impl Part {
     /// Reads ahead to the next entry.
     fn fill(&mut self) {
-        let is_entry = |item: &SourceItem| {
-            matches!(item, SourceItem::Entry { .. } | SourceItem::Folder { .. })
-        };
+        let is_entry = |item: &SourceItem| item.entry().is_some();
         while !self.has_ended && !self.next.back().is_some_and(is_entry) {
             match self.source.next() {
                 Some(item) => self.next.push_back(item),
@@ -55,18 +53,27 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Makes sure that a file is read, whatever its times are, if its source wants that.
+    fn mark(&self, mut item: SourceItem) -> SourceItem {
+        if let (SourceItem::Entry { entry, .. }, false) = (&mut item, self.can_skip_unchanged) {
+            entry.ctime = FileTime::UNKNOWN;
+        }
+        item
+    }
+}
+
 impl Source for CombinedSource {
     fn next(&mut self) -> Option<SourceItem> {
         let mut first = None;
         for (at, part) in self.parts.iter_mut().enumerate() {
             part.fill();
-            let path = match part.next.front() {
-                Some(
-                    SourceItem::Entry { entry, .. } | SourceItem::Folder { folder: entry, .. },
-                ) => &entry.path,
+            let Some(item) = part.next.front() else {
+                continue;
+            };
+            let Some(Entry { path, .. }) = item.entry() else {
                 // What is no entry has no place in the order.
-                Some(_) => return part.next.pop_front(),
-                None => continue,
+                return part.next.pop_front();
             };
             if first.as_ref().is_none_or(|(_, best)| path < best) {
                 first = Some((at, path.clone()));
@@ -74,12 +81,17 @@ impl Source for CombinedSource {
         }
         let (at, _) = first?;
         let part = self.parts.get_mut(at)?;
-        let mut item = part.next.pop_front()?;
-        if let (SourceItem::Entry { entry, .. }, false) = (&mut item, part.can_skip_unchanged) {
-            // Its source wants the file to be read, whatever its times are.
-            entry.ctime = FileTime::UNKNOWN;
+        let item = part.next.pop_front()?;
+        Some(part.mark(item))
+    }
+
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        let mut first = Vec::new();
+        for part in &mut self.parts {
+            let items = part.source.take_first();
+            first.extend(items.into_iter().map(|item| part.mark(item)));
         }
-        Some(item)
+        first
     }
 
     fn paths(&self) -> SourcePaths {
@@ -114,7 +126,7 @@ impl fmt::Debug for CombinedSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Entry, EntryPath, Owner};
+    use crate::model::{EntryPath, Owner};
     use crate::source::{MemorySource, StreamSource};
     use crate::warning::Warning;
 

@@ -167,6 +167,10 @@ impl Source for CommandSource {
         Some(SourceItem::Entry { entry, details })
     }
 
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
     fn paths(&self) -> SourcePaths {
         let paths = self.streams.iter();
         SourcePaths {

@@ -73,6 +73,12 @@ pub trait Source: Send {
     /// Returns the next item; `None` at the end.
     fn next(&mut self) -> Option<SourceItem>;
 
+    /// Takes the entries that are to be read before all others, in any order of paths: [`Source::next`] does not return them afterwards. The backup calls this once,
+    /// reads them all, and only then begins with [`Source::next`]. So a file to which a dump of a database refers is read after the dump.
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        Vec::new()
+    }
+
     /// The paths that the source was created with. A backup without [`BackupOptions::paths`](crate::engine::backup::BackupOptions::paths) uses
     /// them. Empty for a source that has none.
     fn paths(&self) -> SourcePaths {
@@ -110,6 +116,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn next(&mut self) -> Option<SourceItem> {
         (**self).next()
+    }
+
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        (**self).take_first()
     }
 
     fn can_skip_unchanged(&self) -> bool {
@@ -161,6 +171,16 @@ pub enum SourceItem {
         /// Why.
         reason: Exclusion,
     },
+}
+
+impl SourceItem {
+    /// The entry, or the folder itself; `None` for what is no entry.
+    pub(crate) const fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Entry { entry, .. } | Self::Folder { folder: entry, .. } => Some(entry),
+            _ => None,
+        }
+    }
 }
 
 /// Why something was left out of a backup on purpose.

@@ -82,6 +82,10 @@ impl Source for StreamSource {
         Some(SourceItem::Entry { entry, details })
     }
 
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        self.next().into_iter().collect()
+    }
+
     fn paths(&self) -> SourcePaths {
         let paths = self
             .file

@@ -138,6 +138,10 @@ impl Source for ServerSource {
         self.0.next()
     }
 
+    fn take_first(&mut self) -> Vec<SourceItem> {
+        self.0.take_first()
+    }
+
     fn paths(&self) -> SourcePaths {
         self.0.paths()
     }

@@ -8,10 +8,11 @@ use crossbeam_channel::Sender;
 use jiff::{SignedDuration, Timestamp};
 
 use super::dedup::Dedup;
-use super::job::{Item, Job};
+use super::first::{First, paths_of};
+use super::job::{Item, Job, Outcome, Place};
 use super::start::Start;
 use super::walk_limit::WalkLimit;
-use crate::model::{Content, Entry, EntryKind, EntryPath, References};
+use crate::model::{Backup, Content, Entry, EntryKind, EntryPath, References};
 use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
 use crate::source::{Details, Source, SourceItem};
@@ -73,6 +74,7 @@ impl Known {
 pub(super) struct Compare<'a> {
     source: Box<dyn Source>,
     known: Vec<Known>,
+    base: Option<(Arc<ChunkReader>, &'a Backup)>,
     dedup: &'a Dedup,
     references: References,
     items: Vec<Item>,
@@ -82,7 +84,12 @@ pub(super) struct Compare<'a> {
 }
 
 impl<'a> Compare<'a> {
-    pub(super) fn new(io: &Io, source: Box<dyn Source>, start: &Start, dedup: &'a Dedup) -> Self {
+    pub(super) fn new(
+        io: &Io,
+        source: Box<dyn Source>,
+        start: &'a Start,
+        dedup: &'a Dedup,
+    ) -> Self {
         let mut known = Vec::new();
         let can_skip = start.skips;
         if can_skip {
@@ -93,10 +100,13 @@ impl<'a> Compare<'a> {
             ));
         }
         // Even if all files must be read again, the base provides earlier versions for deltas.
-        if let Some(base) = &start.base {
-            let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
+        let base = start.base.as_ref().map(|base| {
+            let reader = ChunkReader::new(io, Arc::clone(&start.index));
+            (Arc::new(reader), base)
+        });
+        if let Some((reader, base)) = &base {
             let progress = Arc::clone(&io.context.progress);
-            let entries = TreeReader::new(&reader, base).filter_map(move |entry| {
+            let entries = TreeReader::new(reader, base).filter_map(move |entry| {
                 entry.map_err(|gap| warn_of_gap(&*progress, gap.error)).ok()
             });
             let started = if can_skip {
@@ -109,6 +119,7 @@ impl<'a> Compare<'a> {
         Self {
             source,
             known,
+            base,
             dedup,
             references: References::default(),
             items: Vec::new(),
@@ -124,25 +135,14 @@ impl<'a> Compare<'a> {
         jobs: &Sender<Job>,
         walk_limit: &WalkLimit,
     ) -> Option<(References, u64)> {
+        let mut first = self.read_first(jobs)?;
         while let Some(item) = self.source.next() {
-            let item = match item {
-                SourceItem::Entry { entry, details } => self.decide(entry, details),
-                SourceItem::Folder { folder, reader } => {
-                    let mut known = BTreeMap::new();
-                    for one in &mut self.known {
-                        one.below(&folder.path, &mut known);
-                    }
-                    Item::Folder {
-                        folder,
-                        reader,
-                        known,
-                    }
+            if let Some(entry) = item.entry() {
+                while let Some(outcomes) = first.take_before(Some(&entry.path)) {
+                    self.items.push(Item::Ready(outcomes));
                 }
-                SourceItem::Unreadable { path, error } => Item::Failed { path, error },
-                SourceItem::LeftOut { path, reason } => Item::LeftOut { path, reason },
-                SourceItem::Warning(warning) => Item::Warning(warning),
-                SourceItem::Note(note) => Item::Note(note),
-            };
+            }
+            let item = self.item(item);
             if let Item::Fetch { entry, .. } = &item {
                 self.open += 1;
                 self.bytes = self.bytes.saturating_add(entry.size());
@@ -158,8 +158,44 @@ impl<'a> Compare<'a> {
                 self.send(jobs, walk_limit)?;
             }
         }
+        while let Some(outcomes) = first.take_before(None) {
+            self.items.push(Item::Ready(outcomes));
+        }
         self.send(jobs, walk_limit)?;
         Some((self.references, self.number))
+    }
+
+    /// Lets the workers read what must be read before the walk begins.
+    fn read_first(&mut self, jobs: &Sender<Job>) -> Option<First> {
+        let items = self.source.take_first();
+        if items.is_empty() {
+            return Some(First::default());
+        }
+        let base = self.base.as_ref().map(|(reader, base)| {
+            let entries = TreeReader::new(reader, base).select(paths_of(&items));
+            // The walk reads the same nodes again, and warns of gaps.
+            let entries = entries.filter_map(|entry| entry.ok());
+            entries.map(|entry| (entry.path.clone(), entry)).collect()
+        });
+        First::read(items, base.unwrap_or_default(), jobs)
+    }
+
+    fn item(&mut self, item: SourceItem) -> Item {
+        match item {
+            SourceItem::Entry { entry, details } => self.decide(entry, details),
+            SourceItem::Folder { folder, reader } => {
+                let mut known = BTreeMap::new();
+                for one in &mut self.known {
+                    one.below(&folder.path, &mut known);
+                }
+                Item::Folder {
+                    folder,
+                    reader,
+                    known,
+                }
+            }
+            other => Item::Ready(Outcome::of(other).into_iter().collect()),
+        }
     }
 
     fn send(&mut self, jobs: &Sender<Job>, walk_limit: &WalkLimit) -> Option<()> {
@@ -170,7 +206,7 @@ impl<'a> Compare<'a> {
             return None;
         }
         let job = Job {
-            number: self.number,
+            place: Place::Number(self.number),
             items: std::mem::take(&mut self.items),
         };
         self.number += 1;

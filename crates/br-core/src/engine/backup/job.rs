@@ -3,15 +3,25 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crossbeam_channel::Sender;
+
 use crate::model::{Entry, EntryPath, FileContent, StreamRecord};
 use crate::progress::Action;
-use crate::source::{Details, Exclusion, FolderReader};
+use crate::source::{Details, Exclusion, FolderReader, SourceItem};
 use crate::warning::{Note, Warning};
 
 /// A sequence of consecutive items.
 pub(super) struct Job {
-    pub(super) number: u64,
+    pub(super) place: Place,
     pub(super) items: Vec<Item>,
+}
+
+/// Where the results of a job go.
+pub(super) enum Place {
+    /// To the collector, which takes jobs in the order of their numbers.
+    Number(u64),
+    /// Back to the walk, which has not begun yet.
+    First(EntryPath, Sender<(EntryPath, Vec<Outcome>)>),
 }
 
 /// What a worker does with an entry.
@@ -38,14 +48,21 @@ pub(super) enum Item {
         /// What the base has at and below this path.
         known: BTreeMap<EntryPath, Entry>,
     },
-    /// The entry could not be examined.
-    Failed { path: EntryPath, error: io::Error },
-    /// The entry is excluded on purpose.
-    LeftOut { path: EntryPath, reason: Exclusion },
-    /// A warning of the source.
-    Warning(Warning),
-    /// A note of the source.
-    Note(Note),
+    /// Nothing: they are no entries, or were read first.
+    Ready(Vec<Outcome>),
+}
+
+impl Outcome {
+    /// Of an item with nothing to read. Entries have none.
+    pub(super) fn of(item: SourceItem) -> Option<Self> {
+        match item {
+            SourceItem::Unreadable { path, error } => Some(Self::Failed { path, error }),
+            SourceItem::LeftOut { path, reason } => Some(Self::LeftOut { path, reason }),
+            SourceItem::Warning(warning) => Some(Self::Warning(warning)),
+            SourceItem::Note(note) => Some(Self::Note(note)),
+            SourceItem::Entry { .. } | SourceItem::Folder { .. } => None,
+        }
+    }
 }
 
 /// How a file compares with the base.

@@ -6,6 +6,8 @@
 //!                hash, compress) ── groups ──────────┘
 //! ```
 //!
+//! Before the walk, the workers read what the source wants to be read [first](crate::source::Source::take_first).
+//!
 //! [`backup`] runs the pipeline, [`BackupOptions`] configures it, [`BackupReport`] holds the result. Invariant: a backup's last write is
 //! the log entry that adds it to the backup list.
 
@@ -17,6 +19,7 @@ mod compare;
 mod dedup;
 mod delta;
 mod digest;
+mod first;
 mod folder;
 mod job;
 mod options;

@@ -9,7 +9,7 @@ use super::block::{Block, Storer};
 use super::delta::PreviousVersion;
 use super::digest::{FileDigest, sha256_of};
 use super::folder::Pass;
-use super::job::{FileOutcome, Finished, Item, Job, Outcome};
+use super::job::{FileOutcome, Finished, Item, Job, Outcome, Place};
 use super::shared::{Disconnected, Shared};
 use super::window::{READ_LEN, Window};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References, StreamRecord};
@@ -118,10 +118,10 @@ impl<'a> Worker<'a> {
                         stream: None,
                     }
                 }
-                Item::Failed { path, error } => Outcome::Failed { path, error },
-                Item::LeftOut { path, reason } => Outcome::LeftOut { path, reason },
-                Item::Warning(warning) => Outcome::Warning(warning),
-                Item::Note(note) => Outcome::Note(note),
+                Item::Ready(outcomes) => {
+                    results.extend(outcomes);
+                    continue;
+                }
                 Item::Fetch {
                     entry,
                     details,
@@ -130,11 +130,13 @@ impl<'a> Worker<'a> {
                 } => self.fetch(entry, details, known, action)?,
             });
         }
-        let finished = Finished {
-            number: job.number,
-            results,
-        };
-        self.finished.send(finished).map_err(|_| Disconnected)
+        match job.place {
+            Place::Number(number) => {
+                let finished = Finished { number, results };
+                self.finished.send(finished).map_err(|_| Disconnected)
+            }
+            Place::First(path, sender) => sender.send((path, results)).map_err(|_| Disconnected),
+        }
     }
 
     fn fetch(
