@@ -80,7 +80,7 @@ impl DumpProgram {
         let mut fitting = programs.filter(|program| program.is_mariadb == is_mariadb);
         fitting.next().ok_or_else(|| ServerError::NoDumpProgram {
             server: kind.to_owned(),
-            program,
+            program: program.to_owned(),
             found: "none of this kind".to_owned(),
             package: format!("the client of {kind}"),
         })

@@ -15,7 +15,7 @@ pub(super) fn all(
     options: &PostgresOptions,
 ) -> Result<Vec<Dump>, ServerError> {
     let launcher = &options.launcher;
-    let folder = folder_for(server.major, launcher)?;
+    let folder = folder_for("pg_dump", server.major, launcher)?;
     let dump = |file: String, program: &str, own: Vec<OsString>| {
         let mut command = launcher.command(in_folder(folder.as_deref(), program));
         command.args(own);
@@ -47,18 +47,22 @@ pub(super) fn all(
 
 /// The program of this name that is not older than the server.
 pub(super) fn program_for(server: &PostgresServer, name: &str) -> Result<OsString, ServerError> {
-    let folder = folder_for(server.major, &server.options.launcher)?;
+    let folder = folder_for("pg_dump", server.major, &server.options.launcher)?;
     Ok(in_folder(folder.as_deref(), name))
 }
 
-fn in_folder(folder: Option<&Path>, name: &str) -> OsString {
+pub(super) fn in_folder(folder: Option<&Path>, name: &str) -> OsString {
     folder.map_or_else(|| name.into(), |folder| folder.join(name).into())
 }
 
-/// The folder with a `pg_dump` that is not older than the server, and of these the oldest; `None` for the one in PATH.
-pub(super) fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<PathBuf>, ServerError> {
+/// The folder with a program that is not older than the server, and of these the oldest; `None` for the one in PATH.
+pub(super) fn folder_for(
+    name: &'static str,
+    server: u32,
+    launcher: &Launcher,
+) -> Result<Option<PathBuf>, ServerError> {
     let version_of = |program: &Path| version_of(program, launcher);
-    let in_path = version_of(Path::new("pg_dump"));
+    let in_path = version_of(Path::new(name));
     if in_path.is_some_and(|version| version >= server) {
         return Ok(None);
     }
@@ -68,13 +72,13 @@ pub(super) fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<Path
         .filter(|_| launcher.is_local());
     let folders = folders.into_iter().flatten().flatten();
     let folders = folders.map(|item| item.path().join("bin"));
-    let known = folders.filter_map(|folder| Some((version_of(&folder.join("pg_dump"))?, folder)));
+    let known = folders.filter_map(|folder| Some((version_of(&folder.join(name))?, folder)));
     let fitting = known.filter(|(version, _)| *version >= server);
     match fitting.min() {
         Some((_, folder)) => Ok(Some(folder)),
         None => Err(ServerError::NoDumpProgram {
             server: format!("PostgreSQL {server}"),
-            program: "a pg_dump that is not older",
+            program: format!("a {name} that is not older"),
             found: in_path.map_or_else(
                 || "none in PATH".to_owned(),
                 |version| format!("version {version} in PATH"),

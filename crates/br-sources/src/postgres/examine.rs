@@ -228,7 +228,7 @@ impl Answered<'_> {
 
 /// The dump program; one that is older than the server refuses to dump it.
 fn client(major: u32, launcher: &Launcher) -> Finding {
-    match folder_for(major, launcher) {
+    match folder_for("pg_dump", major, launcher) {
         Ok(folder) => {
             let program = folder.as_deref().unwrap_or(Path::new("")).join("pg_dump");
             let version = version_of(&program, launcher).unwrap_or(major);

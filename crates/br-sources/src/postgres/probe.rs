@@ -221,7 +221,16 @@ pub(super) fn ask_until(
     statement: &str,
     cancel: &CancellationToken,
 ) -> Result<String, ServerError> {
-    let connection = options.connection(database);
+    ask_at(options, &options.connection(database), statement, cancel)
+}
+
+/// The same with a connection string.
+pub(super) fn ask_at(
+    options: &PostgresOptions,
+    connection: &str,
+    statement: &str,
+    cancel: &CancellationToken,
+) -> Result<String, ServerError> {
     let mut psql = options.launcher.command("psql");
     psql.args([
         "--no-psqlrc",
@@ -235,7 +244,7 @@ pub(super) fn ask_until(
         "--command",
         statement,
         "--dbname",
-        &connection,
+        connection,
     ])
     .env("PGCONNECT_TIMEOUT", "10")
     .env("PGCLIENTENCODING", "UTF8");

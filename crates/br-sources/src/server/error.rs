@@ -76,7 +76,7 @@ pub enum ServerError {
         /// The server, such as `PostgreSQL 17`.
         server: String,
         /// The program that is needed.
-        program: &'static str,
+        program: String,
         /// What there is, such as `none`.
         found: String,
         /// What to install.

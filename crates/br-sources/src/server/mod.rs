@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::Read;
 use std::process::Command;
 
+use br_core::source::Unpack;
 use tokio_util::sync::CancellationToken;
 
 mod error;
@@ -47,11 +48,11 @@ pub trait Server: fmt::Debug + Send {
     fn dumps(&self, cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError>;
 }
 
-/// One file in the backup of a server.
+/// One file in the backup of a server, or all of them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Dump {
-    /// Its name, such as `dump.sql`. It may have any character but a slash.
+    /// Its name, such as `dump.sql`. It may have any character but a slash. Empty for [`DumpContent::Archive`], which is the whole folder.
     pub name: String,
     /// The beginning of its last line, if its format has one.
     pub end_mark: Option<&'static str>,
@@ -63,6 +64,13 @@ pub struct Dump {
 pub enum DumpContent {
     /// A program writes it to its standard output, for a [`CommandStream`](br_core::source::CommandStream). None of its arguments is a secret.
     Program(Command),
+    /// A program writes all files of the folder to its standard output, for [`CommandStream::with_unpack`](br_core::source::CommandStream::with_unpack).
+    Archive {
+        /// The program. None of its arguments is a secret.
+        command: Command,
+        /// What takes its output apart, and fails if it is not complete.
+        unpack: Box<dyn Unpack>,
+    },
     /// A reader, for a [`StreamSource`](br_core::source::StreamSource). It connects to the server when it is first read, and fails if what the server sends is not complete.
     Reader(Box<dyn Read + Send>),
 }
@@ -71,6 +79,7 @@ impl fmt::Debug for DumpContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Program(command) => f.debug_tuple("Program").field(command).finish(),
+            Self::Archive { command, .. } => f.debug_tuple("Archive").field(command).finish(),
             Self::Reader(_) => f.write_str("Reader"),
         }
     }
@@ -87,6 +96,13 @@ impl Dump {
     #[must_use]
     pub fn of_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Self::new(name, DumpContent::Reader(Box::new(reader)))
+    }
+
+    /// All files of a server, which a program writes as one stream.
+    #[must_use]
+    pub fn of_archive(command: Command, unpack: impl Unpack + 'static) -> Self {
+        let unpack = Box::new(unpack);
+        Self::new("", DumpContent::Archive { command, unpack })
     }
 
     fn new(name: impl Into<String>, content: DumpContent) -> Self {

@@ -1,6 +1,7 @@
 //! The dumps of a server as the source of a backup.
 
 use std::fmt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,18 @@ impl DumpOptions {
         self.on_message = Some(Arc::new(take));
         self
     }
+
+    /// What a program writes.
+    fn stream(&self, path: EntryPath, command: Command, server: &Option<String>) -> CommandStream {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let stream = CommandStream::new(path, command)
+            .with_time_limit(self.time_limit)
+            .with_server(server.clone());
+        match self.on_message.clone() {
+            Some(take) => stream.with_on_message(move |line| take(&name, line)),
+            None => stream,
+        }
+    }
 }
 
 impl fmt::Debug for DumpOptions {
@@ -97,7 +110,11 @@ impl ServerSource {
         let mut programs = Vec::new();
         let mut sources: Vec<Box<dyn Source>> = Vec::new();
         for dump in server.dumps(cancel)? {
-            let path = format!("{}/{}", server.folder(), dump.name);
+            let path = if dump.name.is_empty() {
+                server.folder().to_owned()
+            } else {
+                format!("{}/{}", server.folder(), dump.name)
+            };
             let path =
                 EntryPath::new(path.into_bytes()).map_err(|error| ServerError::BadOption {
                     what: format!("the name `{}`", dump.name),
@@ -105,19 +122,17 @@ impl ServerSource {
                 })?;
             match dump.content {
                 DumpContent::Program(command) => {
-                    let name = command.get_program().to_string_lossy().into_owned();
                     let mut rules = options.rules.clone();
                     if let Some(end_mark) = dump.end_mark {
                         rules = rules.with_end_mark(Some(end_mark.to_owned()));
                     }
-                    let mut stream = CommandStream::new(path, command)
-                        .with_rules(rules)
-                        .with_time_limit(options.time_limit)
-                        .with_server(description.clone());
-                    if let Some(take) = options.on_message.clone() {
-                        stream = stream.with_on_message(move |line| take(&name, line));
-                    }
-                    programs.push(stream);
+                    let stream = options.stream(path, command, &description);
+                    programs.push(stream.with_rules(rules));
+                }
+                DumpContent::Archive { command, unpack } => {
+                    // The rules are about text: `unpack` knows itself what is complete.
+                    let stream = options.stream(path, command, &description);
+                    programs.push(stream.with_unpack(unpack));
                 }
                 DumpContent::Reader(reader) => {
                     let (time, owner) = (options.time, options.owner.clone());
