@@ -296,6 +296,22 @@ struct Sandbox {
     matrixone: Option<String>,
 }
 
+/// A program that writes a small base backup with a right manifest.
+const BASE_BACKUP: &str = r#"case "$*" in *--version*) echo 'pg_basebackup (PostgreSQL) 15.1'; exit;; esac
+cd "$(mktemp -d)" && mkdir pg_wal && echo 15 > PG_VERSION && head -c 1048576 /dev/zero > pg_wal/000000010000000000000001
+sum() { sha256sum "$@" | cut -d' ' -f1; }
+cat > backup_manifest <<END
+{ "PostgreSQL-Backup-Manifest-Version": 1,
+"Files": [
+{ "Path": "PG_VERSION", "Size": 3, "Checksum-Algorithm": "SHA256", "Checksum": "$(sum PG_VERSION)" }
+],
+"WAL-Ranges": [
+{ "Timeline": 1, "Start-LSN": "0/100028", "End-LSN": "0/100100" }
+],
+END
+echo "\"Manifest-Checksum\": \"$(sum backup_manifest)\"}" >> backup_manifest
+tar -cf - PG_VERSION pg_wal backup_manifest"#;
+
 impl Sandbox {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -396,13 +412,16 @@ impl Sandbox {
             ("man", "cat > /dev/null"),
             (
                 "psql",
-                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\ntrue\n';; *version_num*) echo 150001;; *count*) echo 0;; *"NOT datallowconn"*) ;; *has_table_privilege*) echo t;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *rolreplication*) printf '15.1\n150001\na socket, port 5432\npostgres\ntrue\nreplica\n10\n64\n\n';; *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\ntrue\n';; *version_num*) echo 150001;; *count*) echo 0;; *"NOT datallowconn"*) ;; *has_table_privilege*) echo t;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             (
                 "docker",
                 r#"while [ "$1" != db ]; do shift; done; shift; exec "$@""#,
             ),
             ("pg_restore", "cat > /dev/null"),
+            ("pg_basebackup", BASE_BACKUP),
+            ("pg_verifybackup", "test -s $1/backup_manifest"),
+            ("pg_ctl", "test -s $2/PG_VERSION"),
             ("mysql", "cat > /dev/null"),
             (
                 "mariadb",

@@ -33,6 +33,7 @@ mod man;
 mod matrixone;
 mod mysql;
 mod postgres;
+mod postgres_base;
 mod prune;
 mod rabbitmq;
 mod redis;

@@ -51,7 +51,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "mysql", "postgres", "redis", "rabbitmq", "files_from", "files_from_raw", "program"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "mysql", "postgres", "postgres_base", "redis", "rabbitmq", "files_from", "files_from_raw", "program"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]

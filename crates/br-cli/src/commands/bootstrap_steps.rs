@@ -197,7 +197,14 @@ fn restore(
 }
 
 /// Keys of a set for what is no file.
-const DUMPS: [&str; 5] = ["mysql", "postgres", "redis", "rabbitmq", "stream"];
+const DUMPS: [&str; 6] = [
+    "mysql",
+    "postgres",
+    "postgres-base",
+    "redis",
+    "rabbitmq",
+    "stream",
+];
 
 /// True when both are the same location, or the same folder.
 fn is_same(one: &str, other: &str) -> bool {

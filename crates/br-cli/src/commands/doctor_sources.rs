@@ -25,7 +25,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How long it then waits for what was found out until then.
 const GRACE: Duration = Duration::from_secs(2);
 /// Servers whose clients read files in the home folder.
-const READ_HOME: [&str; 2] = ["mysql", "postgres"];
+const READ_HOME: [&str; 3] = ["mysql", "postgres", "postgres-base"];
 
 /// The sources of a backup.
 pub(super) struct Sources<'s> {

@@ -214,7 +214,13 @@ fn warnings(backup: &Backup, plan: &Plan) -> Vec<String> {
             format::text(path)
         )
     });
-    gap(backup, plan).into_iter().chain(left_out).collect()
+    let by_hand = plan.by_hand.iter().map(|line| {
+        format!(
+            "no step restores postgres-base: restore it by hand into an empty folder DIR, as docs/databases.md explains: {line}"
+        )
+    });
+    let gap = gap(backup, plan).into_iter();
+    gap.chain(left_out).chain(by_hand).collect()
 }
 
 /// What the backup lacks, if it lacks something.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::programs::find_program;
 use super::run::quoted;
 use super::servers::launcher;
-use crate::config::{BackupSet, HookCommand, place_of, texts_of};
+use crate::config::{BackupSet, HookCommand, Setting, Value, place_of, texts_of};
 use crate::error::CommandError;
 use crate::output::format;
 
@@ -64,12 +64,16 @@ pub(super) struct Plan {
     pub(super) missing: Vec<String>,
     /// What the backup has and no step restores, because the set does not name it any more.
     pub(super) left_out: Vec<String>,
+    /// The command line that restores the files of a PostgreSQL server, if the backup has them. It needs an empty folder and a server that is stopped, so it is no step.
+    pub(super) by_hand: Option<String>,
 }
 
 /// The part with files and folders.
 const FILES: &str = "files";
 /// The servers that a set can name.
 const SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
+/// The files of a whole PostgreSQL server.
+const BASE: &str = "postgres-base";
 /// A dump that a person looks at: a running server takes no settings from a file.
 const TO_READ: &str = "redis/redis.conf";
 
@@ -113,6 +117,7 @@ impl Plan {
         restores.extend(maker.rabbitmq());
         restores.extend(maker.streams());
         restores.extend(maker.files());
+        let by_hand = maker.by_hand();
         let missing = maker.missing(&restores);
         let left_out = maker.left_out(&restores);
         let names = |step: &Step| -> Vec<String> {
@@ -144,6 +149,7 @@ impl Plan {
             steps,
             missing,
             left_out,
+            by_hand,
         })
     }
 
@@ -380,6 +386,16 @@ impl Maker<'_> {
         streams.any(|stream| escape(&stream.path) == name)
     }
 
+    /// The command line for the files of a PostgreSQL server.
+    fn by_hand(&self) -> Option<String> {
+        let words = [&format!("{}:{BASE}", self.backup.id), "--target", "DIR"];
+        let mut line = vec!["br".to_owned()];
+        line.extend(self.start.iter().cloned());
+        line.push("restore".to_owned());
+        line.extend(words.map(str::to_owned));
+        self.has_stream(BASE).then(|| quoted(&line))
+    }
+
     /// The parts of the set that no step restores.
     fn missing(&self, steps: &[Step]) -> Vec<String> {
         let servers = SERVERS.into_iter().filter(|server| self.has(server));
@@ -390,7 +406,10 @@ impl Maker<'_> {
         let databases = self.databases("postgres").into_iter();
         let files = databases.map(|name| format!("postgres/{name}.dump"));
         let files = files.filter(|file| !steps.iter().any(|step| step.paths.contains(file)));
-        parts.chain(files).collect()
+        let is_on = |setting: &Setting| setting.key == BASE && setting.value == Value::Switch(true);
+        let needs_base = self.set.settings.iter().any(is_on) && !self.has_stream(BASE);
+        let base = needs_base.then(|| BASE.to_owned());
+        parts.chain(files).chain(base).collect()
     }
 
     fn files(&self) -> Vec<Step> {
@@ -431,7 +450,7 @@ impl Maker<'_> {
         };
         let left_out = streams.iter().cloned().chain(paths.filter(is_file));
         left_out
-            .filter(|path| path != TO_READ && !is_restored(path))
+            .filter(|path| path != TO_READ && path != BASE && !is_restored(path))
             .collect()
     }
 }

@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use br_sources::mysql::{MySqlOptions, MySqlServer, MySqlTable};
-use br_sources::postgres::{PostgresOptions, PostgresServer};
+use br_sources::postgres::{
+    PostgresBaseOptions, PostgresBaseServer, PostgresOptions, PostgresServer,
+};
 use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
 use br_sources::server::{DumpOptions, Examine, Launcher, Server, ServerError, ServerSource};
@@ -57,6 +59,13 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
     postgres: Vec<String>,
 
+    /// Back up a whole PostgreSQL server as the files of its data folder: all databases, for the same major version and the same kind of machine
+    ///
+    /// br runs pg_basebackup, stores the files below `postgres-base/`, and compares them with the manifest of the server. The user needs the right REPLICATION.
+    /// A restore is by hand, into an empty folder.
+    #[arg(long)]
+    postgres_base: bool,
+
     /// Section of the service file of PostgreSQL with address and user
     #[arg(long, value_name = "NAME")]
     postgres_service: Option<String>,
@@ -90,6 +99,7 @@ pub(super) struct ServerArgs {
 pub(super) enum ServerOptions {
     MySql(MySqlOptions),
     Postgres(PostgresOptions),
+    PostgresBase(PostgresBaseOptions),
     Redis(RedisOptions),
     RabbitMq(RabbitMqOptions),
 }
@@ -112,6 +122,7 @@ impl ServerArgs {
         let all = [
             ("mysql", self.mysql()),
             ("postgres", self.postgres()),
+            ("postgres-base", Ok(self.postgres_base())),
             ("redis", self.redis(context)),
             ("rabbitmq", self.rabbitmq(context)),
         ];
@@ -123,7 +134,7 @@ impl ServerArgs {
     /// True if a server is named.
     pub(super) fn names_server(&self) -> bool {
         let names_database = !self.mysql.is_empty() || !self.postgres.is_empty();
-        names_database || self.redis.is_some() || self.rabbitmq.is_some()
+        names_database || self.postgres_base || self.redis.is_some() || self.rabbitmq.is_some()
     }
 
     fn mysql(&self) -> Result<Option<ServerOptions>, CommandError> {
@@ -155,6 +166,15 @@ impl ServerArgs {
             .with_service(self.postgres_service.clone())
             .with_launcher(launcher(self.postgres_through.as_ref()));
         Ok(Some(ServerOptions::Postgres(options)))
+    }
+
+    fn postgres_base(&self) -> Option<ServerOptions> {
+        self.postgres_base.then(|| {
+            let options = PostgresBaseOptions::default()
+                .with_service(self.postgres_service.clone())
+                .with_launcher(launcher(self.postgres_through.as_ref()));
+            ServerOptions::PostgresBase(options)
+        })
     }
 
     fn redis(
@@ -218,6 +238,7 @@ impl ServerOptions {
         match self {
             Self::MySql(_) => "mysql",
             Self::Postgres(_) => "postgres",
+            Self::PostgresBase(_) => "postgres-base",
             Self::Redis(_) => "redis",
             Self::RabbitMq(_) => "rabbitmq",
         }
@@ -228,6 +249,7 @@ impl ServerOptions {
         match self {
             Self::MySql(options) => Box::new(options),
             Self::Postgres(options) => Box::new(options),
+            Self::PostgresBase(options) => Box::new(options),
             Self::Redis(options) => Box::new(options),
             Self::RabbitMq(options) => Box::new(options),
         }
@@ -237,6 +259,7 @@ impl ServerOptions {
         Ok(match self.clone() {
             Self::MySql(options) => Box::new(MySqlServer::probe(options, cancel)?),
             Self::Postgres(options) => Box::new(PostgresServer::probe(options, cancel)?),
+            Self::PostgresBase(options) => Box::new(PostgresBaseServer::probe(options, cancel)?),
             Self::Redis(options) => Box::new(RedisServer::probe(options, cancel)?),
             Self::RabbitMq(options) => Box::new(RabbitMqServer::probe(options, cancel)?),
         })

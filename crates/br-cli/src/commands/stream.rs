@@ -40,7 +40,7 @@ const OF_FILES: [&str; 10] = [
 ];
 
 /// Options that name servers.
-const OF_SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
+const OF_SERVERS: [&str; 5] = ["mysql", "postgres", "postgres_base", "redis", "rabbitmq"];
 
 /// A backup of a stream.
 #[derive(Debug, Args)]

@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 32] = [
+const NO_DEFAULT: [&str; 33] = [
     "dry-run",
     "yes",
     "force",
@@ -59,6 +59,7 @@ const NO_DEFAULT: [&str; 32] = [
     "stream",
     "mysql",
     "postgres",
+    "postgres-base",
     "redis",
     "to-command",
     "verify-only",

@@ -252,8 +252,17 @@ fn set(
     mut settings: BTreeMap<String, Setting>,
 ) -> Result<BackupSet, Problem> {
     let all = settings.values().cloned().collect();
-    let of_streams = ["stream", "mysql", "postgres", "redis", "rabbitmq"];
-    let has_streams = of_streams.iter().any(|key| settings.contains_key(*key));
+    let of_streams = [
+        "stream",
+        "mysql",
+        "postgres",
+        "postgres-base",
+        "redis",
+        "rabbitmq",
+    ];
+    let is_named = |setting: &Setting| setting.value != Value::Switch(false);
+    let mut streams = of_streams.iter().filter_map(|key| settings.get(*key));
+    let has_streams = streams.any(is_named);
     let hooks = Hooks::take(&mut settings)?;
     let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
     let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::skip::skip;
 
-use super::{PAUSE, Server, TRIES, command_of, folder_of, has_programs, success, user_of};
+use super::{Ids, PAUSE, Server, TRIES, command_of, folder_of, has_programs, success, user_of};
 
 /// A PostgreSQL server with the superuser `postgres`, who needs no password.
 #[derive(Debug)]
@@ -53,7 +53,33 @@ impl Postgres {
             ])
             .status();
         assert!(made.unwrap().success(), "initdb fails");
-        let child = command_of(&postgres, user)
+        Some(Self::run(&postgres, user, folder))
+    }
+
+    /// Starts a server from a data folder, which `fill` makes at the path that it gets. `None` if it is not installed.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub fn start_from(fill: impl FnOnce(&Path)) -> Option<Self> {
+        let Some(postgres) = find("postgres") else {
+            skip("the server of PostgreSQL is not installed");
+            return None;
+        };
+        let user = user_of("postgres");
+        let folder = folder_of(user);
+        fill(&folder.path().join("data"));
+        Some(Self::run(&postgres, user, folder))
+    }
+
+    /// A program of the server, with its folder; `None` if it is not installed.
+    #[must_use]
+    pub fn program(name: &str) -> Option<String> {
+        find(name)
+    }
+
+    fn run(postgres: &str, user: Option<Ids>, folder: tempfile::TempDir) -> Self {
+        let data = folder.path().join("data");
+        let child = command_of(postgres, user)
             .arg("-D")
             .arg(&data)
             .arg("-k")
@@ -73,7 +99,7 @@ impl Postgres {
             let mut ready = server.client("psql");
             let ready = ready.args(["-c", "SELECT 1", "postgres"]).output().unwrap();
             if ready.status.success() {
-                return Some(server);
+                return server;
             }
             thread::sleep(PAUSE);
         }

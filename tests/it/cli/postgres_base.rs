@@ -1,0 +1,394 @@
+//! `br backup --postgres-base`, with a real PostgreSQL.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use br_testkit::{BrCmd, Postgres};
+
+use super::{Session, json};
+
+const BACKUP: [&str; 2] = ["backup", "--postgres-base"];
+
+/// A br that finds the server.
+fn br_for(session: &Session, server: &Postgres) -> BrCmd {
+    let folder = server.folder().display().to_string();
+    session
+        .br
+        .clone()
+        .env("PGHOST", &folder)
+        .env("PGUSER", "postgres")
+}
+
+/// A server that is started from the latest backup, after `pg_verifybackup` accepted it.
+fn restored(session: &Session) -> Postgres {
+    let server = Postgres::start_from(|data| {
+        let target = data.display().to_string();
+        let words = ["restore", "latest:postgres-base", "--target", &target];
+        session.run(words).expect(0);
+        verify(data);
+    });
+    server.unwrap()
+}
+
+/// What PostgreSQL itself says about a restored folder.
+fn verify(data: &Path) {
+    let verify = Postgres::program("pg_verifybackup").unwrap();
+    let output = Command::new(verify).arg(data).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mode = |path: &str| fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(""), 0o700);
+    assert_eq!(mode("base"), 0o700);
+    assert_eq!(mode("PG_VERSION"), 0o600);
+    for empty in ["pg_notify", "pg_replslot", "pg_tblspc", "pg_stat_tmp"] {
+        assert_eq!(mode(empty), 0o700, "{empty}");
+        assert!(fs::read_dir(data.join(empty)).unwrap().next().is_none());
+    }
+    assert!(data.join("backup_label").exists());
+}
+
+/// Money moves between accounts all the time, and the sum never changes. It must be right in every restored copy.
+#[test]
+fn a_server_starts_from_a_backup_that_was_made_under_writes() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql("postgres", "CREATE DATABASE bank");
+    server.sql(
+        "bank",
+        "CREATE TABLE one (id int PRIMARY KEY, amount int); CREATE TABLE two (LIKE one INCLUDING ALL);
+         INSERT INTO one SELECT n, 1000 FROM generate_series(1, 2000) n; INSERT INTO two SELECT * FROM one",
+    );
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Ordering::Relaxed) {
+                rounds += 1;
+                let id = rounds % 2_000 + 1;
+                server.sql(
+                    "bank",
+                    &format!("BEGIN; UPDATE one SET amount = amount - 7 WHERE id = {id}; UPDATE two SET amount = amount + 7 WHERE id = {}; COMMIT", 2_001 - id),
+                );
+            }
+            rounds
+        });
+        for _ in 0..3 {
+            br.run(BACKUP).expect(0);
+            let copy = restored(&session);
+            let sum = "SELECT sum(amount) FROM (SELECT * FROM one UNION ALL SELECT * FROM two) a";
+            assert_eq!(copy.sql("bank", sum), "4000000\n");
+            copy.sql(
+                "bank",
+                "INSERT INTO one VALUES (0, 0); CREATE TABLE more (id int)",
+            );
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 10);
+    });
+    let shown = session.run(["show", "latest"]).expect(0).stdout;
+    for part in [
+        "postgres-base, by pg_basebackup",
+        "PostgreSQL 1",
+        "timeline 1, 0/",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn a_small_change_stores_little() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql(
+        "postgres",
+        "CREATE TABLE item (id int, text text); INSERT INTO item SELECT n, md5(n::text) || md5((-n)::text) FROM generate_series(1, 200000) n",
+    );
+    // Otherwise the first look at a row writes into its page that it is visible.
+    for settle in ["VACUUM (FREEZE, ANALYZE)", "CHECKPOINT"] {
+        server.sql("postgres", settle);
+    }
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let back_up = || {
+        let output = br.run(["backup", "--postgres-base", "--json"]).expect(0);
+        let backup = json(&output.stdout)["backup"].clone();
+        let number = |key: &str| backup[key].as_u64().unwrap();
+        (
+            number("bytes_read"),
+            number("bytes_stored"),
+            number("files_unchanged"),
+            number("files_new"),
+        )
+    };
+    let (read, first, ..) = back_up();
+    assert!(read > 40 << 20 && first > 5 << 20, "{read} {first}");
+    server.sql(
+        "postgres",
+        "UPDATE item SET text = 'changed' WHERE id = 100000",
+    );
+    let (read, second, unchanged, new) = back_up();
+    println!("{first} {second} {unchanged} {new}");
+    assert!(read > 40 << 20, "{read}");
+    assert!(second < first / 20, "{first} {second}");
+    assert!(unchanged > 900 && new < 10, "{unchanged} {new}");
+    restored(&session);
+}
+
+/// The members of an archive: their names, and where header and content are.
+fn members(archive: &[u8]) -> Vec<(String, usize, usize, usize)> {
+    let text = |bytes: &[u8]| {
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(bytes.len());
+        String::from_utf8(bytes[..end].to_vec()).unwrap()
+    };
+    let (mut at, mut all) = (0, Vec::new());
+    while archive[at] != 0 {
+        let len = usize::from_str_radix(text(&archive[at + 124..at + 136]).trim(), 8).unwrap();
+        let end = at + 512 + len.next_multiple_of(512);
+        all.push((text(&archive[at..at + 100]), at, at + 512, end));
+        at = end;
+    }
+    all
+}
+
+fn without(archive: &[u8], name: &str) -> Vec<u8> {
+    let all = members(archive);
+    let (_, from, _, to) = all.iter().find(|(one, ..)| one.starts_with(name)).unwrap();
+    [&archive[..*from], &archive[*to..]].concat()
+}
+
+fn flipped(archive: &[u8], name: &str, at: usize) -> Vec<u8> {
+    let all = members(archive);
+    let (_, _, from, _) = all.iter().find(|(one, ..)| one.starts_with(name)).unwrap();
+    let mut archive = archive.to_vec();
+    archive[from + at] ^= 1;
+    archive
+}
+
+#[test]
+fn a_damaged_stream_never_becomes_a_backup() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
+    let options = [
+        "--pgdata=-",
+        "--format=tar",
+        "--wal-method=fetch",
+        "--manifest-checksums=SHA256",
+        "--checkpoint=fast",
+    ];
+    let archive = server
+        .client("pg_basebackup")
+        .args(options)
+        .output()
+        .unwrap();
+    assert!(archive.status.success(), "{archive:?}");
+    let archive = archive.stdout;
+    // A program that writes something else of the real server.
+    let tools = session.at("tools");
+    fs::create_dir(&tools).unwrap();
+    let program = tools.join("pg_basebackup");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let br = br_for(&session, &server).env("PATH", &path);
+    let fake = |archive: &[u8], end: &str| {
+        fs::write(session.at("stream"), archive).unwrap();
+        let stream = session.at("stream").display().to_string();
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in --version) echo 'pg_basebackup (PostgreSQL) 99';; *) cat '{stream}'; {end};; esac\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let wal = members(&archive).into_iter().map(|(name, ..)| name);
+    let wal = wal
+        .filter(|name| name.starts_with("pg_wal/0"))
+        .last()
+        .unwrap();
+    let manifest_at = members(&archive).pop().unwrap().1;
+    let twice = [&archive[..512 * 2], &archive[..]].concat();
+    let ok = "exit 0";
+    for (damaged, end, reason) in [
+        (
+            flipped(&archive, "global/pg_control", 100),
+            ok,
+            "global/pg_control does not have the SHA-256",
+        ),
+        (
+            without(&archive, "base/1/PG_VERSION"),
+            ok,
+            "base/1/PG_VERSION is missing",
+        ),
+        (
+            without(&archive, "backup_manifest"),
+            ok,
+            "there is no backup_manifest",
+        ),
+        (
+            without(&archive, &wal),
+            ok,
+            "the backup needs timeline 1, 0/",
+        ),
+        (
+            flipped(&archive, "backup_manifest", 5_000),
+            ok,
+            "backup_manifest",
+        ),
+        (archive[..archive.len() / 2].to_vec(), ok, "instead of"),
+        (
+            archive[..manifest_at].to_vec(),
+            ok,
+            "there is no backup_manifest",
+        ),
+        (
+            archive[..manifest_at + 5_000].to_vec(),
+            ok,
+            "backup_manifest",
+        ),
+        (Vec::new(), ok, "it is empty"),
+        (b"no archive at all".repeat(100), ok, "not accepted"),
+        (twice, ok, "backup_label occurs twice"),
+        (
+            [&archive[..], b"more"].concat(),
+            ok,
+            "something follows the archive",
+        ),
+        (
+            archive.clone(),
+            "echo lost >&2; exit 1",
+            "pg_basebackup failed with exit code 1: lost",
+        ),
+        (
+            archive[..archive.len() / 2].to_vec(),
+            "exit 4",
+            "failed with exit code 4",
+        ),
+        (
+            archive[..100_000].to_vec(),
+            "kill -9 $$",
+            "pg_basebackup was ended by signal 9",
+        ),
+    ] {
+        fake(&damaged, end);
+        let output = br.run(BACKUP).expect(1);
+        assert!(output.stderr.contains(reason), "{reason}: {output}");
+        assert!(output.stderr.contains("nothing was backed up"), "{output}");
+        assert!(session.run(["list", "--quiet"]).expect(0).stdout.is_empty());
+    }
+    // Beside files, the backup has everything else.
+    fake(&without(&archive, "base/1/PG_VERSION"), ok);
+    let partial = br.run(["backup", "docs", "--postgres-base"]).expect(3);
+    assert!(
+        partial.stderr.contains("base/1/PG_VERSION is missing"),
+        "{partial}"
+    );
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(
+        listed.contains("docs/a.txt") && !listed.contains("postgres-base"),
+        "{listed}"
+    );
+    // What is not damaged is accepted, and what was stored before is used.
+    fake(&archive, ok);
+    br.run(["backup", "docs", "--postgres-base"]).expect(0);
+    restored(&session);
+    // Also through another command.
+    let through = ["backup", "--postgres-base", "--postgres-through", "env X=1"];
+    br_for(&session, &server).run(through).expect(0);
+    restored(&session);
+}
+
+#[test]
+fn what_a_server_lacks_is_named_with_its_fix() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql("postgres", "CREATE ROLE \"the reader\" LOGIN");
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let reader = br.clone().env("PGUSER", "the reader");
+    let fix = "ALTER ROLE \"the reader\" REPLICATION;";
+    let denied = reader.run(BACKUP).expect(1);
+    assert!(denied.stderr.contains(fix), "{denied}");
+    let words = ["doctor", "--postgres-base", "--json"];
+    let found = reader.run(words).expect(1);
+    let text = found.stdout.replace("\\\"", "\"");
+    assert!(text.contains(fix), "{found}");
+    server.sql("postgres", fix);
+    let found = reader.run(words).expect(0);
+    assert!(found.stdout.contains("may copy the server"), "{found}");
+    assert!(found.stdout.contains("wal_keep_size"), "{found}");
+    reader.run(BACKUP).expect(0);
+    // No line in pg_hba.conf.
+    let hba = server.folder().join("data/pg_hba.conf");
+    let lines = fs::read_to_string(&hba).unwrap();
+    fs::write(&hba, lines.replace("replication", "nothing")).unwrap();
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    let refused = br.run(BACKUP).expect(1);
+    assert!(refused.stderr.contains("replication postgres"), "{refused}");
+    br.run(words).expect(1);
+    fs::write(&hba, lines).unwrap();
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    // Tablespaces.
+    let space = server.folder().join("space").display().to_string();
+    let make = format!("COPY (SELECT 1) TO PROGRAM 'mkdir -p {space}'");
+    server.sql("postgres", &make);
+    let create = format!("CREATE TABLESPACE other LOCATION '{space}'");
+    server.sql("postgres", &create);
+    let refused = br.run(BACKUP).expect(1);
+    assert!(refused.stderr.contains("tablespaces (other)"), "{refused}");
+    assert!(refused.stderr.contains("use --postgres"), "{refused}");
+    server.sql("postgres", "DROP TABLESPACE other");
+    // An old program.
+    let tools = session.at("tools");
+    fs::create_dir(&tools).unwrap();
+    let script = |name: &str, text: &str| {
+        fs::write(tools.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    script("pg_basebackup", "echo 'pg_basebackup (PostgreSQL) 9.6'");
+    script(
+        "psql",
+        "case \"$*\" in *unnest*) printf '99.0\\n990000\\nhere\\nme\\ntrue\\nreplica\\n10\\n0\\n\\n';; *) echo 990000;; esac",
+    );
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let newer = br.clone().env("PATH", &path).run(BACKUP).expect(1);
+    assert!(newer.stderr.contains("postgresql-client-99"), "{newer}");
+    script("psql", "echo 120000");
+    let older = br.env("PATH", &path).run(BACKUP).expect(1);
+    assert!(older.stderr.contains("use --postgres"), "{older}");
+}
+
+#[test]
+fn a_set_has_a_base_backup_and_its_plan_names_the_way_back() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
+    let set = "[repositories.main]\nlocation = \"./repository\"\n[sets.shop]\nrepository = \"main\"\npaths = [\"docs\"]\n";
+    session.write_secret("br.toml", format!("{set}postgres-base = true\n"));
+    let br = br_for(&session, &server);
+    let run = |words: &[&str]| br.run(["--config", "br.toml"].iter().chain(words));
+    run(&["run", "shop"]).expect(0);
+    let plan = run(&["restore", "latest", "--plan"]).expect(0);
+    for part in ["by hand", ":postgres-base --target DIR"] {
+        assert!(plan.stderr.contains(part), "{part}: {plan}");
+    }
+    assert!(!plan.stderr.contains("does not name it"), "{plan}");
+    // A backup from before the key was added lacks this part.
+    session.write_secret("br.toml", format!("{set}postgres-base = false\n"));
+    run(&["run", "shop"]).expect(0);
+    session.write_secret("br.toml", format!("{set}postgres-base = true\n"));
+    let plan = run(&["restore", "latest", "--plan"]).expect(0);
+    assert!(
+        plan.stderr.contains("does not have postgres-base"),
+        "{plan}"
+    );
+}
