@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use br_testkit::{BrCmd, Postgres};
 
@@ -173,6 +174,72 @@ fn flipped(archive: &[u8], name: &str, at: usize) -> Vec<u8> {
     archive
 }
 
+/// A stream and how its program ends, and what br must say of it.
+type Damage = (Vec<u8>, &'static str, &'static str);
+
+const OK: &str = "exit 0";
+
+/// Every way in which a stream can be incomplete.
+fn damages(archive: &[u8]) -> Vec<Damage> {
+    let all = members(archive);
+    let mut names = all.iter().rev().map(|(name, ..)| name);
+    let wal = names.find(|name| name.starts_with("pg_wal/0")).unwrap();
+    let manifest_at = all.last().unwrap().1;
+    let cut = |len: usize| archive[..len].to_vec();
+    let flip = |name: &str| flipped(archive, name, 100);
+    let drop = |name: &str| without(archive, name);
+    let twice = [&archive[..512 * 2], archive].concat();
+    let longer = [archive, b"more"].concat();
+    let lost = "echo lost >&2; exit 1";
+    vec![
+        (
+            flip("global/pg_control"),
+            OK,
+            "global/pg_control does not have the SHA-256",
+        ),
+        (flip("backup_manifest"), OK, "backup_manifest"),
+        (
+            drop("base/1/PG_VERSION"),
+            OK,
+            "base/1/PG_VERSION is missing",
+        ),
+        (drop("backup_manifest"), OK, "there is no backup_manifest"),
+        (drop(wal), OK, "the backup needs timeline 1, 0/"),
+        (cut(archive.len() / 2), OK, "instead of"),
+        (cut(manifest_at), OK, "there is no backup_manifest"),
+        (cut(manifest_at + 5_000), OK, "backup_manifest"),
+        (cut(0), OK, "it is empty"),
+        (b"no archive at all".repeat(100), OK, "not accepted"),
+        (twice, OK, "backup_label occurs twice"),
+        (longer, OK, "something follows the archive"),
+        (
+            archive.to_vec(),
+            lost,
+            "pg_basebackup failed with exit code 1: lost",
+        ),
+        (cut(archive.len() / 2), "exit 4", "failed with exit code 4"),
+        (
+            cut(100_000),
+            "kill -9 $$",
+            "pg_basebackup was ended by signal 9",
+        ),
+    ]
+}
+
+/// Writes a `pg_basebackup` that writes this stream, and ends so.
+fn fake(session: &Session, archive: &[u8], end: &str) {
+    let tools = session.at("tools");
+    fs::create_dir_all(&tools).unwrap();
+    fs::write(session.at("stream"), archive).unwrap();
+    let stream = session.at("stream").display().to_string();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in --version) echo 'pg_basebackup (PostgreSQL) 99';; *) cat '{stream}'; {end};; esac\n"
+    );
+    let program = tools.join("pg_basebackup");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[test]
 fn a_damaged_stream_never_becomes_a_backup() {
     let Some(server) = Postgres::start() else {
@@ -186,123 +253,66 @@ fn a_damaged_stream_never_becomes_a_backup() {
         "--manifest-checksums=SHA256",
         "--checkpoint=fast",
     ];
-    let archive = server
-        .client("pg_basebackup")
-        .args(options)
-        .output()
-        .unwrap();
+    let mut program = server.client("pg_basebackup");
+    let archive = program.args(options).output().unwrap();
     assert!(archive.status.success(), "{archive:?}");
     let archive = archive.stdout;
-    // A program that writes something else of the real server.
-    let tools = session.at("tools");
-    fs::create_dir(&tools).unwrap();
-    let program = tools.join("pg_basebackup");
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", session.at("tools").display());
     let br = br_for(&session, &server).env("PATH", &path);
-    let fake = |archive: &[u8], end: &str| {
-        fs::write(session.at("stream"), archive).unwrap();
-        let stream = session.at("stream").display().to_string();
-        let script = format!(
-            "#!/bin/sh\ncase \"$*\" in --version) echo 'pg_basebackup (PostgreSQL) 99';; *) cat '{stream}'; {end};; esac\n"
-        );
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    let wal = members(&archive).into_iter().map(|(name, ..)| name);
-    let wal = wal
-        .filter(|name| name.starts_with("pg_wal/0"))
-        .last()
-        .unwrap();
-    let manifest_at = members(&archive).pop().unwrap().1;
-    let twice = [&archive[..512 * 2], &archive[..]].concat();
-    let ok = "exit 0";
-    for (damaged, end, reason) in [
-        (
-            flipped(&archive, "global/pg_control", 100),
-            ok,
-            "global/pg_control does not have the SHA-256",
-        ),
-        (
-            without(&archive, "base/1/PG_VERSION"),
-            ok,
-            "base/1/PG_VERSION is missing",
-        ),
-        (
-            without(&archive, "backup_manifest"),
-            ok,
-            "there is no backup_manifest",
-        ),
-        (
-            without(&archive, &wal),
-            ok,
-            "the backup needs timeline 1, 0/",
-        ),
-        (
-            flipped(&archive, "backup_manifest", 5_000),
-            ok,
-            "backup_manifest",
-        ),
-        (archive[..archive.len() / 2].to_vec(), ok, "instead of"),
-        (
-            archive[..manifest_at].to_vec(),
-            ok,
-            "there is no backup_manifest",
-        ),
-        (
-            archive[..manifest_at + 5_000].to_vec(),
-            ok,
-            "backup_manifest",
-        ),
-        (Vec::new(), ok, "it is empty"),
-        (b"no archive at all".repeat(100), ok, "not accepted"),
-        (twice, ok, "backup_label occurs twice"),
-        (
-            [&archive[..], b"more"].concat(),
-            ok,
-            "something follows the archive",
-        ),
-        (
-            archive.clone(),
-            "echo lost >&2; exit 1",
-            "pg_basebackup failed with exit code 1: lost",
-        ),
-        (
-            archive[..archive.len() / 2].to_vec(),
-            "exit 4",
-            "failed with exit code 4",
-        ),
-        (
-            archive[..100_000].to_vec(),
-            "kill -9 $$",
-            "pg_basebackup was ended by signal 9",
-        ),
-    ] {
-        fake(&damaged, end);
+    for (damaged, end, reason) in damages(&archive) {
+        fake(&session, &damaged, end);
         let output = br.run(BACKUP).expect(1);
         assert!(output.stderr.contains(reason), "{reason}: {output}");
         assert!(output.stderr.contains("nothing was backed up"), "{output}");
         assert!(session.run(["list", "--quiet"]).expect(0).stdout.is_empty());
     }
-    // Beside files, the backup has everything else.
-    fake(&without(&archive, "base/1/PG_VERSION"), ok);
-    let partial = br.run(["backup", "docs", "--postgres-base"]).expect(3);
-    assert!(
-        partial.stderr.contains("base/1/PG_VERSION is missing"),
-        "{partial}"
-    );
+    // Next to files, the backup has everything else.
+    fake(&session, &without(&archive, "base/1/PG_VERSION"), OK);
+    let both = ["backup", "docs", "--postgres-base"];
+    let partial = br.run(both).expect(3);
+    let reason = "base/1/PG_VERSION is missing";
+    assert!(partial.stderr.contains(reason), "{partial}");
     let listed = session.run(["ls", "latest"]).expect(0).stdout;
     assert!(
         listed.contains("docs/a.txt") && !listed.contains("postgres-base"),
         "{listed}"
     );
     // What is not damaged is accepted, and what was stored before is used.
-    fake(&archive, ok);
-    br.run(["backup", "docs", "--postgres-base"]).expect(0);
+    fake(&session, &archive, OK);
+    br.run(both).expect(0);
     restored(&session);
-    // Also through another command.
+}
+
+#[test]
+fn the_program_runs_through_another_one_and_with_a_service() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
     let through = ["backup", "--postgres-base", "--postgres-through", "env X=1"];
     br_for(&session, &server).run(through).expect(0);
+    let folder = server.folder().display();
+    session.write("services", format!("[own]\nhost={folder}\nuser=postgres\n"));
+    let services = session.at("services").display().to_string();
+    let service = ["backup", "--postgres-base", "--postgres-service", "own"];
+    let br = session.br.clone().env("PGSERVICEFILE", &services);
+    br.run(service).expect(0);
+    br.run(BACKUP).expect(1);
+    // Dumps of the same server may be in the same backup.
+    let both = ["--postgres", "all"];
+    br.run(service.iter().chain(&both)).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    for part in ["postgres/postgres.dump", "postgres-base/PG_VERSION"] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
     restored(&session);
+}
+
+/// Lets the server read its configuration again, which it does soon after.
+fn reload(server: &Postgres) {
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    std::thread::sleep(Duration::from_millis(300));
 }
 
 #[test]
@@ -330,12 +340,12 @@ fn what_a_server_lacks_is_named_with_its_fix() {
     let hba = server.folder().join("data/pg_hba.conf");
     let lines = fs::read_to_string(&hba).unwrap();
     fs::write(&hba, lines.replace("replication", "nothing")).unwrap();
-    server.sql("postgres", "SELECT pg_reload_conf()");
+    reload(&server);
     let refused = br.run(BACKUP).expect(1);
     assert!(refused.stderr.contains("replication postgres"), "{refused}");
     br.run(words).expect(1);
     fs::write(&hba, lines).unwrap();
-    server.sql("postgres", "SELECT pg_reload_conf()");
+    reload(&server);
     // Tablespaces.
     let space = server.folder().join("space").display().to_string();
     let make = format!("COPY (SELECT 1) TO PROGRAM 'mkdir -p {space}'");

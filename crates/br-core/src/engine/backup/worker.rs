@@ -127,7 +127,7 @@ impl<'a> Worker<'a> {
                     details,
                     known,
                     action,
-                } => self.fetch(entry, details, known, action)?,
+                } => self.fetch(entry, details, known.as_deref(), action)?,
             });
         }
         match job.place {
@@ -143,18 +143,18 @@ impl<'a> Worker<'a> {
         &mut self,
         mut entry: Entry,
         mut details: Box<dyn Details>,
-        known: Option<Box<FileContent>>,
+        known: Option<&FileContent>,
         action: Action,
     ) -> Result<Outcome, Disconnected> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
-            self.read(&mut entry, details, known.as_deref())?
+            self.read(&mut entry, details, known)?
         } else {
             complete(&mut entry, &mut *details).map(|missing| (missing, None))
         };
         Ok(match result {
             Ok((missing, stream)) => {
                 let file = match &entry.kind {
-                    EntryKind::File(now) => outcome_of(now, known.as_deref()),
+                    EntryKind::File(now) => outcome_of(now, known),
                     _ => FileOutcome::NotAFile(action),
                 };
                 Outcome::Entry {

@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// A manifest with these lines of files, and the right checksum.
-    fn manifest(version: u32, files: &[String], range: (&str, &str)) -> String {
+    fn text_of(version: u32, files: &[String], range: (&str, &str)) -> String {
         let head = format!(
             "{{ \"PostgreSQL-Backup-Manifest-Version\": {version},\n\"System-Identifier\": 7,\n\"Files\": [\n{}\n],\n\"WAL-Ranges\": [\n\
              {{ \"Timeline\": 1, \"Start-LSN\": \"{}\", \"End-LSN\": \"{}\" }}\n],\n",
@@ -352,7 +352,7 @@ mod tests {
             line("base/1/2", "a page"),
             encoded,
         ];
-        let text = manifest(2, &files, RANGE);
+        let text = text_of(2, &files, RANGE);
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         assert_eq!(manifest.position(), "timeline 1, 0/2000028 to 0/2000100");
         let wal = ("pg_wal/000000010000000000000002", came(SEGMENT, ""));
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn every_segment_of_the_wal_is_needed() {
-        let text = manifest(1, &[], ("1/FE000028", "2/1000000"));
+        let text = text_of(1, &[], ("1/FE000028", "2/1000000"));
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         let names = [
             "0000000100000001000000FE",
@@ -407,14 +407,14 @@ mod tests {
             assert!(manifest.verify(&of(&all)).is_err());
         }
         // A range of any length costs no time.
-        let text = super::tests::manifest(1, &[], ("0/0", "FFFFFFFF/FFFFFFFF"));
+        let text = text_of(1, &[], ("0/0", "FFFFFFFF/FFFFFFFF"));
         let endless = Manifest::parse(text.as_bytes()).unwrap();
         assert!(endless.verify(&of(&all)).is_err());
     }
 
     #[test]
     fn a_manifest_that_is_not_right_is_refused() {
-        let right = manifest(1, &[line("a", "b")], RANGE);
+        let right = text_of(1, &[line("a", "b")], RANGE);
         assert!(Manifest::parse(right.as_bytes()).is_ok());
         let refused = |text: &str| Manifest::parse(text.as_bytes()).unwrap_err();
         for text in ["", "{", "[]", "{}", &right[..right.len() - 2], "\u{0}"] {
@@ -431,12 +431,12 @@ mod tests {
         ] {
             assert_eq!(refused(&text), ManifestError::Checksum, "{text}");
         }
-        let newer = manifest(3, &[], RANGE);
+        let newer = text_of(3, &[], RANGE);
         assert_eq!(refused(&newer), ManifestError::Version(3));
-        let crc = manifest(1, &[line("a", "b").replace("SHA256", "CRC32C")], RANGE);
+        let crc = text_of(1, &[line("a", "b").replace("SHA256", "CRC32C")], RANGE);
         assert_eq!(refused(&crc), ManifestError::NoSha256("a".to_owned()));
         for range in [("0/2000028", "x"), ("0/123456789", "0/1"), ("-1/0", "0/1")] {
-            let text = manifest(1, &[], range);
+            let text = text_of(1, &[], range);
             assert!(matches!(refused(&text), ManifestError::Unreadable(_)));
         }
         let huge = vec![b' '; MAX_LEN as usize + 1];

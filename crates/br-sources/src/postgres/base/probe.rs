@@ -22,6 +22,8 @@ const SERVER: &str = "SELECT unnest(ARRAY[current_setting('server_version'), cur
      coalesce((SELECT string_agg(quote_ident(spcname), ', ' ORDER BY spcname) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')), '')])";
 /// The version alone: an older server does not know all settings of the other statement.
 const VERSION: &str = "SHOW server_version_num";
+/// The name of the database that `pg_basebackup` gives: ~/.pgpass is searched for it.
+const REPLICATION: &str = "replication";
 /// What only a connection for replication answers.
 const IDENTIFY: &str = "IDENTIFY_SYSTEM";
 
@@ -154,8 +156,7 @@ pub(super) fn look_for_entry(
     user: &str,
     cancel: &CancellationToken,
 ) -> Result<(), (ServerError, String)> {
-    // The name of the database is the one that `pg_basebackup` gives, because ~/.pgpass is searched for it.
-    let connection = options.connection.connection("replication") + " replication=true";
+    let connection = options.connection.connection(REPLICATION) + " replication=true";
     let answer = ask_at(&options.connection, &connection, IDENTIFY, cancel);
     let Err(error) = answer else {
         return Ok(());
@@ -263,8 +264,7 @@ impl Server for PostgresBaseServer {
             "--no-password",
         ]);
         if self.options.connection.service.is_some() {
-            // The program ignores the name of the database.
-            let connection = self.options.connection.connection(FIRST_DATABASE);
+            let connection = self.options.connection.connection(REPLICATION);
             command.arg(format!("--dbname={connection}"));
         }
         Ok(vec![Dump::of_archive(command, BaseUnpack::default())])
