@@ -425,7 +425,7 @@ impl Sandbox {
             ("mysql", "cat > /dev/null"),
             (
                 "mariadb",
-                r#"case "$*" in *CURRENT_USER*) printf '10.11.1-MariaDB\t0\tbr@localhost\n';; *GRANTS*) echo 'GRANT ALL PRIVILEGES ON *.* TO br';; *VERSION*) printf '10.11.1-MariaDB\t0\tdb\t3306\t/data\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *CURRENT_USER*) printf '10.11.1-MariaDB\t0\tbr@localhost\n';; *GRANTS*) echo 'GRANT ALL PRIVILEGES ON *.* TO br';; *VERSION*) printf '10.11.1-MariaDB\t0\tdb\t3306\t/data\n';; *schemata*) echo shop;; *'table_schema, table_name FROM'*) printf 'shop\torders\nshop\titems\nshop\tsessions\nshop\tlog\n';; *) cat > /dev/null;; esac"#,
             ),
             ("mariadb-check", "true"),
             ("redis-cli", "echo 1"),
