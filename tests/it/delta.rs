@@ -1,6 +1,7 @@
 //! Small changes in a large file are stored as deltas. They are as safe as other data.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -206,6 +207,53 @@ fn a_stream_is_compared_with_the_one_before() {
         scatter(&mut content, 10, 1);
     }
     assert!(sizes[1] < 10 * DIFFERENCE, "{sizes:?}");
+}
+
+/// A dump in which one row of a hundred changes its length has no chunk of the earlier one, and each place is further off than the one before.
+#[test]
+fn a_dump_with_scattered_changes_of_length_stores_little_data() {
+    let rows = noise(1, 100 * 100_000);
+    let dump = |first: usize, changes: &dyn Fn(usize) -> Option<&'static str>| {
+        let mut text = String::new();
+        for (id, row) in rows.chunks(100).enumerate().skip(first) {
+            let hex = row.iter().map(|byte| format!("{byte:02x}"));
+            let hex: String = hex.collect();
+            match changes(id) {
+                Some(change) => writeln!(text, "({id},'{change}'),").unwrap(),
+                None => writeln!(text, "({id},'{hex}'),").unwrap(),
+            }
+        }
+        text.into_bytes()
+    };
+    let scattered = |id: usize| (id % 100 == 7).then_some("short");
+    let later = |id: usize| (id % 100 == 57).then_some("another");
+    for (what, versions) in [
+        (
+            "rows that change",
+            vec![dump(0, &|_| None), dump(0, &scattered), dump(0, &later)],
+        ),
+        // What follows has moved by 4 MB.
+        (
+            "rows at the start are gone",
+            vec![dump(0, &|_| None), dump(20_000, &scattered)],
+        ),
+    ] {
+        let repo = TestRepo::new();
+        let mut sizes = Vec::new();
+        let mut all = Expected::new();
+        for (number, content) in (0..).zip(versions) {
+            let source = version(number, content);
+            let before = stored(&repo);
+            let report = repo.backup_with(&source, &options("host")).unwrap();
+            sizes.push(stored(&repo) - before);
+            all.insert(report.backup.id, source);
+        }
+        assert!(
+            sizes[1..].iter().all(|size| *size < sizes[0] / 20),
+            "{what}: {sizes:?}"
+        );
+        repo.assert_holds(what, &all);
+    }
 }
 
 #[test]

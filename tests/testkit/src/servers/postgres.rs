@@ -91,6 +91,9 @@ impl Postgres {
                 "fsync=off",
                 "-c",
                 "unix_socket_permissions=0777",
+                "-c",
+                // In the data folder: the server is killed at the end, and would leave it in /dev/shm.
+                "dynamic_shared_memory_type=mmap",
             ])
             .spawn()
             .unwrap();

@@ -35,6 +35,10 @@ impl Block {
         self.raw.len()
     }
 
+    pub(super) fn chunks(&self) -> &[ChunkRef] {
+        &self.chunks
+    }
+
     /// Sets the chunks that this block probably resembles, as bases for a delta.
     pub(super) fn with_bases(mut self, like: DeltaBases) -> Self {
         let len = self.raw.len();

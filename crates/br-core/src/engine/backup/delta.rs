@@ -1,6 +1,7 @@
 //! Deltas: new chunks stored as differences from the chunks that they replace.
 //!
-//! [`PreviousVersion`] walks the chunks of a file's previous version in step with the new one and finds which chunks were replaced;
+//! [`PreviousVersion`] walks the chunks of a file's previous version in step with the new one and finds which chunks were replaced, if need be [by
+//! their lengths](super::align);
 //! [`Deltas`] compresses a group with these chunks as a prefix. Invariant: the bases of a delta are stored whole, and creating the delta
 //! adds them to the references.
 
@@ -10,6 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::align::find_replaced;
 use super::dedup::{IdMap, IdSet};
 use crate::format::{Codec, compress_delta, limits};
 use crate::model::{ChunkId, ChunkRef, Content, FileContent, References};
@@ -25,8 +27,10 @@ const MIN_PREFIX_LEN: u64 = 256 << 10;
 const MIN_LEN: usize = 4 << 10;
 /// In a previous version with more chunks than this, do not search for chunks that moved.
 const MAX_SEARCHED: usize = 1 << 20;
-/// Give up on deltas after this many consecutive misses.
+/// Stop deltas after this many consecutive misses.
 const MAX_MISSES: i32 = 3;
+/// Try one again after this many groups.
+const PAUSE: i32 = 16;
 /// Bytes that each base adds to a delta: its id, in the pack and in the index.
 const BASE_COST: usize = 64;
 
@@ -46,7 +50,7 @@ pub(super) struct DeltaBases {
     backoff: Arc<DeltaBackoff>,
 }
 
-/// Number of misses left before deltas are given up.
+/// Number of misses left before deltas stop. Below 0, the number of groups left before one is tried again.
 struct DeltaBackoff(AtomicI32);
 
 impl Default for DeltaBackoff {
@@ -60,12 +64,30 @@ impl DeltaBackoff {
         self.0.load(Ordering::Relaxed) > 0
     }
 
+    /// Counts a group of a pause.
+    fn pass(&self) {
+        let next = |left: i32| match left {
+            ..-1 => Some(left + 1),
+            -1 => Some(1),
+            _ => None,
+        };
+        // Not changed outside of a pause.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
     fn record(&self, helped: bool) {
-        if helped {
-            self.0.store(MAX_MISSES, Ordering::Relaxed);
-        } else {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
+        let next = |left: i32| match left {
+            _ if helped => Some(MAX_MISSES),
+            ..=0 => None,
+            1 => Some(-PAUSE),
+            _ => Some(left - 1),
+        };
+        // Not changed within a pause.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 }
 
@@ -104,12 +126,17 @@ impl<'a> PreviousVersion<'a> {
         self.bases_in(passed)
     }
 
-    /// Advances by `len` bytes, to the probable position of the new version.
-    pub(super) fn pass(&mut self, len: usize) -> DeltaBases {
+    /// Advances beyond what new chunks have probably replaced: to where chunks of the same lengths end or, if there are none, by as many bytes.
+    pub(super) fn pass(&mut self, new: &[ChunkRef]) -> DeltaBases {
+        self.backoff.pass();
+        if let Some(replaced) = find_replaced(self.chunks, self.next, new) {
+            self.next = replaced.end;
+            return self.bases_in(replaced);
+        }
         let from = self.next;
-        let mut left = len;
+        let mut left: u64 = new.iter().map(|chunk| u64::from(chunk.len)).sum();
         while let Some(chunk) = self.chunks.get(self.next).filter(|_| left > 0) {
-            left = left.saturating_sub(chunk.len as usize);
+            left = left.saturating_sub(chunk.len.into());
             self.next += 1;
         }
         self.bases_in(from..self.next)
@@ -300,11 +327,12 @@ mod tests {
     fn a_long_stretch_is_passed_by_its_length() {
         let file = file(b"abcdef");
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
-        assert_eq!(names(&previous.pass(150)), b"ab");
-        assert_eq!(names(&previous.pass(0)), b"");
+        let new = |len| [ChunkRef { len, ..chunk(b'n') }];
+        assert_eq!(names(&previous.pass(&new(150))), b"ab");
+        assert_eq!(names(&previous.pass(&[])), b"");
         assert_eq!(names(&previous.meet(&chunk(b'd').id)), b"c");
-        assert_eq!(names(&previous.pass(10_000)), b"ef");
-        assert!(previous.pass(1).is_none());
+        assert_eq!(names(&previous.pass(&new(10_000))), b"ef");
+        assert!(previous.pass(&new(1)).is_none());
     }
 
     #[test]
@@ -319,5 +347,16 @@ mod tests {
         assert!(like.is_none());
         like.backoff.record(true);
         assert!(!like.is_none());
+        // After a pause, one more is tried.
+        for _ in 0..2 {
+            (0..MAX_MISSES).for_each(|_| like.backoff.record(false));
+            (1..PAUSE).for_each(|_| like.backoff.pass());
+            assert!(like.is_none());
+            like.backoff.pass();
+            assert!(!like.is_none());
+            like.backoff.record(false);
+            assert!(like.is_none());
+            like.backoff.record(true);
+        }
     }
 }

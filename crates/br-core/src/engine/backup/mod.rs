@@ -11,6 +11,7 @@
 //! [`backup`] runs the pipeline, [`BackupOptions`] configures it, [`BackupReport`] holds the result. Invariant: a backup's last write is
 //! the log entry that adds it to the backup list.
 
+mod align;
 mod base;
 mod block;
 mod collect;

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn each_byte_is_read_once_and_in_order() {
-        let content: Vec<u8> = (0..9_000_000u32).map(|n| (n * n % 251) as u8).collect();
+        let content: Vec<u8> = (0..9_000_000u64).map(|n| (n * n % 251) as u8).collect();
         for lens in [
             &[1_000_000][..],
             &[65_536],

@@ -350,7 +350,9 @@ impl<'a> Worker<'a> {
             if shared.dedup.claim(chunk.id, &mut self.references) {
                 block.push(chunk, data);
                 if block.len() >= GROUP_LEN {
-                    let like = previous.as_mut().map(|previous| previous.pass(block.len()));
+                    let like = previous
+                        .as_mut()
+                        .map(|previous| previous.pass(block.chunks()));
                     let full = std::mem::take(&mut block);
                     self.offer(full.with_bases(like.unwrap_or_default()))?;
                 }
