@@ -253,6 +253,20 @@ fn a_program_that_has_failed_is_not_waited_for() {
     assert!(!runs(&argument), "what it started still runs");
 }
 
+/// Its child may write for days.
+#[test]
+fn a_program_that_has_failed_is_noticed_while_its_child_writes_a_little() {
+    let disk = Disk::new(TreeFixture::new());
+    let watch = Stopwatch::start();
+    let script = "(for n in $(seq 600); do echo x; sleep 0.1; done) & exit 3";
+    let error = failure(&disk, stream("x", script));
+    assert!(matches!(
+        cause(&error),
+        StreamError::Program(ProgramError::Failed { .. })
+    ));
+    assert!(watch.elapsed() < Duration::from_secs(20));
+}
+
 /// A program in the background that keeps the pipes open does not hold up a program that has ended.
 #[test]
 fn messages_of_a_program_left_behind_are_not_waited_for() {

@@ -1,6 +1,7 @@
 //! `br backup --mysql`, with a real MariaDB.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use br_testkit::{BrOutput, MariaDb};
@@ -317,6 +318,83 @@ fn only_the_chosen_tables_are_dumped() {
     ];
     let doctor = session.run(start).expect(1);
     assert!(doctor.stdout.contains("no table `shop.order`"), "{doctor}");
+}
+
+/// Each of these would be a dump that lacks something nobody named, or that cannot be restored.
+#[test]
+fn a_selection_of_tables_that_cannot_be_dumped_is_refused() {
+    let Some(server) = MariaDb::start() else {
+        return;
+    };
+    server.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT); CREATE TABLE shop.Orders (id INT); CREATE TABLE shop.items (id INT);
+         CREATE VIEW shop.cheap AS SELECT * FROM shop.items; CREATE DATABASE `a.b`; CREATE TABLE `a.b`.c (id INT); CREATE DATABASE a; CREATE TABLE a.`b.c` (id INT)",
+    );
+    let session = Session::for_server(&server);
+    let run = |words: &[&str]| {
+        let start = ["backup", "--mysql-defaults-file", "my.cnf", "--mysql"];
+        session.br.run(start.iter().chain(words))
+    };
+    for (words, code, reason) in [
+        (&["shop,shop.orders"][..], 2, "also its whole database"),
+        (&["shop.items,shop"], 2, "also its whole database"),
+        (&["shop.orders"], 1, "cannot tell `shop.orders` from"),
+        (&["all", "--mysql-exclude", "shop.Orders"], 1, "cannot tell"),
+        (&["all", "--mysql-exclude", "a.b.c"], 1, "cannot tell"),
+        (
+            &["shop", "--mysql-exclude", "shop.items"],
+            1,
+            "the view `shop.cheap` reads `shop.items`",
+        ),
+        (
+            &["shop.cheap"],
+            1,
+            "the view `shop.cheap` reads `shop.items`",
+        ),
+        (
+            &["a.b.c", "--mysql-exclude", "a.b.c"],
+            1,
+            "both chosen and left out",
+        ),
+        (&[""], 2, "a value is required"),
+    ] {
+        let output = run(words);
+        assert!(output.stderr.contains(reason), "{words:?}: {output}");
+        output.expect(code);
+    }
+    server
+        .sql("CREATE DATABASE odd; CREATE TABLE odd.`x\ty` (id INT); CREATE TABLE odd.t (id INT)");
+    let odd = run(&["odd.t"]).expect(1);
+    assert!(odd.stderr.contains("a tab or a newline"), "{odd}");
+    run(&["shop", "--mysql-exclude", "shop.items,shop.cheap"]).expect(0);
+    run(&["a", "--mysql-exclude", "a.b.c"]).expect(0);
+    // A table that appears between the question and the dump would be in it, and replace one of the server in a restore.
+    let client = server.words("mariadb").join("' '");
+    session.write(
+        "between",
+        format!("#!/bin/sh\ncase \"$*\" in *--single-transaction*) '{client}' -e 'CREATE TABLE a.fresh (id INT)';; esac\nexec \"$@\"\n"),
+    );
+    let between = session.at("between");
+    fs::set_permissions(&between, fs::Permissions::from_mode(0o755)).unwrap();
+    let between = between.display().to_string();
+    let late = run(&["a.b.c", "--mysql-through", &between]).expect(1);
+    assert!(late.stderr.contains("a.fresh was created"), "{late}");
+    // Options that empty a dump.
+    let options = fs::read_to_string(session.at("my.cnf")).unwrap();
+    for (line, is_refused) in [
+        ("no-data", true),
+        ("where=1=0", true),
+        ("ignore_table=shop.items", true),
+        ("max_allowed_packet=64M", false),
+    ] {
+        session.write_secret("my.cnf", format!("{options}[mysqldump]\n{line}\n"));
+        let output = run(&["a"]).expect(i32::from(is_refused));
+        assert_eq!(
+            output.stderr.contains("an option file of MySQL"),
+            is_refused,
+            "{output}"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `br backup --postgres-base`, with a real PostgreSQL.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,9 @@ fn verify(data: &Path) {
         assert!(fs::read_dir(data.join(empty)).unwrap().next().is_none());
     }
     assert!(data.join("backup_label").exists());
+    // pg_basebackup makes up an owner for this file.
+    let owner = |path: &str| fs::metadata(data.join(path)).unwrap().uid();
+    assert_eq!(owner("backup_manifest"), owner("PG_VERSION"));
 }
 
 /// Money moves between accounts all the time, and the sum never changes. It must be right in every restored copy.
@@ -392,6 +395,20 @@ fn a_set_has_a_base_backup_and_its_plan_names_the_way_back() {
         assert!(plan.stderr.contains(part), "{part}: {plan}");
     }
     assert!(!plan.stderr.contains("does not name it"), "{plan}");
+    // The application must not start without it.
+    for (words, code, part) in [
+        (&["--execute", "--yes"][..], 2, "restore it first"),
+        (
+            &["--execute", "--yes", "--only", "postgres-base"],
+            2,
+            "by hand",
+        ),
+        (&["--execute", "--yes", "--only", "files"], 0, ""),
+    ] {
+        let words = [&["restore", "latest"], words].concat();
+        let output = run(&words).expect(code);
+        assert!(output.stderr.contains(part), "{output}");
+    }
     // A backup from before the key was added lacks this part.
     session.write_secret("br.toml", format!("{set}postgres-base = false\n"));
     run(&["run", "shop"]).expect(0);
@@ -401,4 +418,87 @@ fn a_set_has_a_base_backup_and_its_plan_names_the_way_back() {
         plan.stderr.contains("does not have postgres-base"),
         "{plan}"
     );
+}
+
+#[test]
+fn what_the_server_leaves_out_makes_no_backup() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    br.run(BACKUP).expect(0);
+    let data = server.folder().join("data");
+    let (file, away) = (
+        data.join("postgresql.auto.conf"),
+        server.folder().join("away"),
+    );
+    fs::rename(&file, &away).unwrap();
+    symlink(&away, &file).unwrap();
+    let output = br.run(BACKUP).expect(1);
+    for part in ["behind a link", "postgresql.auto.conf"] {
+        assert!(output.stderr.contains(part), "{output}");
+    }
+}
+
+#[test]
+fn a_tablespace_that_is_made_during_the_backup_makes_no_backup() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
+    let space = server.folder().join("space").display().to_string();
+    let make = format!("COPY (SELECT 1) TO PROGRAM 'mkdir -p {space}'");
+    server.sql("postgres", &make);
+    let real = Postgres::program("pg_basebackup").unwrap();
+    let psql = Postgres::program("psql").unwrap();
+    session.write(
+        "then",
+        format!(
+            "#!/bin/sh\ncase \"$1\" in *pg_basebackup) ;; *) exec \"$@\";; esac\ncase \"$*\" in *--version*) exec \"$@\";; esac\n\
+             shift; '{real}' \"$@\" && '{psql}' -qc \"CREATE TABLESPACE late LOCATION '{space}'\" postgres\n"
+        ),
+    );
+    let then = session.at("then");
+    fs::set_permissions(&then, fs::Permissions::from_mode(0o755)).unwrap();
+    let through = then.display().to_string();
+    let words = ["backup", "--postgres-base", "--postgres-through", &through];
+    let output = br_for(&session, &server).run(words).expect(1);
+    assert!(output.stderr.contains("tablespaces (late)"), "{output}");
+}
+
+#[test]
+fn a_data_folder_is_restored_only_into_an_empty_folder() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let both = ["backup", "docs", "--postgres-base"];
+    br.run(both).expect(0);
+    let restore = |words: &[&str]| session.br.run(["restore"].iter().chain(words));
+    let folder = ["latest:postgres-base", "--target", "new"];
+    restore(&folder).expect(0);
+    let refused = restore(&folder).expect(2);
+    assert!(refused.stderr.contains("not empty"), "{refused}");
+    session.write("new/other", "x");
+    let replaced = restore(&[&folder[..], &["--delete"]].concat());
+    replaced.expect(0);
+    assert!(!session.at("new/other").exists());
+    session.write("new/postmaster.pid", "1");
+    let used = restore(&[&folder[..], &["--delete"]].concat()).expect(1);
+    assert!(used.stderr.contains("a PostgreSQL server runs"), "{used}");
+    // The same in a restore of everything, and not in one of other paths.
+    let all = ["latest", "--target", "all"];
+    restore(&all).expect(0);
+    let again = restore(&all).expect(2);
+    assert!(again.stderr.contains("all/postgres-base"), "{again}");
+    restore(&["latest", "docs", "--target", "all"]).expect(0);
+    // No other stream may be there.
+    for name in ["postgres-base/zz", "docs.sql/x"] {
+        let stream = format!("{name}=echo x");
+        let words = ["--stream", "docs.sql=echo y", "--stream", &stream];
+        let below = br.run(BACKUP.iter().chain(&words)).expect(2);
+        assert!(below.stderr.contains("is below the stream"), "{below}");
+    }
 }

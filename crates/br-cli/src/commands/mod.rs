@@ -50,6 +50,7 @@ mod rabbitmq_login;
 mod redis_login;
 mod reference;
 mod restore;
+mod restore_base;
 mod restore_check;
 mod restore_plan;
 mod restore_print;

@@ -11,6 +11,7 @@ use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
+use super::restore_base;
 use super::restore_check::Moment;
 use super::restore_plan::PlanArgs;
 use super::restore_print::print;
@@ -217,6 +218,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     if let Some(folder) = folder {
         options = options.with_folder(folder.find(&repository, &backup, context).await?);
     }
+    restore_base::check_target(target, &options, &repository, &backup, context).await?;
     let is_foreign = !args.trust_repository && is_foreign(&repository, context)?;
     options = without_privileges(options, args, is_foreign);
     let lists = args.dry_run && context.output.is_verbose();

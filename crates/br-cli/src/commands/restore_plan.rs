@@ -140,6 +140,13 @@ impl PlanArgs {
             let hint = "`latest --complete` is the newest backup that lacks nothing; or name the parts to restore with --only";
             return Err(CommandError::usage(gap, hint));
         }
+        if let (Some(line), true) = (&plan.by_hand, self.only.is_empty()) {
+            let message = format!(
+                "no step restores postgres-base, and the application would start without it: restore it first, with {line}"
+            );
+            let hint = "then run this command with the other parts: --only with their names";
+            return Err(CommandError::usage(message, hint));
+        }
         let is_chosen = id.is_id() || filter.host_and_other().0.is_some();
         if backup.host != host_name() && !is_chosen {
             let host = format::text(&backup.host);

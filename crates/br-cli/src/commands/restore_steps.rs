@@ -73,7 +73,7 @@ const FILES: &str = "files";
 /// The servers that a set can name.
 const SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
 /// The files of a whole PostgreSQL server.
-const BASE: &str = "postgres-base";
+pub(super) const BASE: &str = "postgres-base";
 /// A dump that a person looks at: a running server takes no settings from a file.
 const TO_READ: &str = "redis/redis.conf";
 
@@ -127,6 +127,10 @@ impl Plan {
         let mut known: Vec<String> = restores.iter().flat_map(names).collect();
         known.sort();
         known.dedup();
+        if let (Some(line), true) = (&by_hand, only.iter().any(|part| part == BASE)) {
+            let message = format!("{BASE} is restored by hand, into an empty folder DIR: {line}");
+            return Err(CommandError::usage(message, "leave it out of --only"));
+        }
         if let Some(unknown) = only.iter().find(|part| !known.contains(part)) {
             let message = format!("the backup has no part `{}`", format::text(unknown));
             let hint = format!("its parts are {}", known.join(", "));

@@ -13,6 +13,7 @@ use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
 use br_sources::server::{DumpOptions, Examine, Launcher, Server, ServerError, ServerSource};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use tokio_util::sync::CancellationToken;
 
 use super::rabbitmq_login::{self, RabbitMqLoginArgs};
@@ -31,15 +32,17 @@ const ALL: &str = "all";
 pub(super) struct ServerArgs {
     /// Back up databases of a MySQL or MariaDB server: names separated by commas, or `all`
     ///
-    /// DATABASE.TABLE stands for one table, without the others of its database.
+    /// DATABASE.TABLE stands for one table, without the others of its database; the first dot divides the two.
     ///
     /// br runs the dump program of the server, with options for one consistent state of all InnoDB tables, and stores `mysql/dump.sql` and, from MariaDB,
     /// `mysql/users.sql`. The rules of --stream apply. Address, user and password come from an option file such as ~/.my.cnf.
-    #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
+    #[arg(long, value_name = "DATABASES", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     mysql: Vec<String>,
 
     /// Leave out tables of MySQL: DATABASE.TABLE, separated by commas
-    #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+    ///
+    /// Patterns are not possible. A view that reads such a table must be left out, too.
+    #[arg(long, value_name = "TABLES", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     mysql_exclude: Vec<String>,
 
     /// Option file of MySQL with address, user and password, instead of the usual ones
@@ -56,7 +59,7 @@ pub(super) struct ServerArgs {
     ///
     /// br runs pg_dump for each database, and stores `postgres/NAME.dump`, for pg_restore, and `postgres/globals.sql` with the roles. The rules of --stream
     /// apply. Address, user and password come from the variables of PostgreSQL, such as PGHOST, from ~/.pgpass, or from a service.
-    #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
+    #[arg(long, value_name = "DATABASES", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     postgres: Vec<String>,
 
     /// Back up a whole PostgreSQL server as the files of its data folder: all databases, for the same major version and the same kind of machine
@@ -75,6 +78,8 @@ pub(super) struct ServerArgs {
     postgres_through: Option<Launcher>,
 
     /// Back up all keys of a Redis or Valkey server: HOST:PORT, or the path of a socket
+    ///
+    /// Without a port, it is 6379.
     ///
     /// br reads a snapshot as a replica does, checks it, and stores `redis/dump.rdb`, `redis/users.acl` with the users, and `redis/redis.conf` with the settings
     /// without passwords. No program of Redis is needed.
@@ -145,9 +150,17 @@ impl ServerArgs {
             }
             return Ok(None);
         }
-        let (tables, databases) = databases("--mysql", &self.mysql)?
+        let (tables, databases): (Vec<String>, Vec<String>) = databases("--mysql", &self.mysql)?
             .into_iter()
             .partition(|name| name.contains('.'));
+        let has_whole = |table: &&String| {
+            let database = table.split('.').next();
+            databases.iter().any(|name| Some(&**name) == database)
+        };
+        if let Some(table) = tables.iter().find(has_whole) {
+            let message = format!("--mysql names {table}, and also its whole database");
+            return Err(CommandError::usage(message, "write one of them"));
+        }
         let options = MySqlOptions::default()
             .with_databases(databases)
             .with_tables(parsed(tables)?)

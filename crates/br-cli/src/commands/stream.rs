@@ -16,6 +16,7 @@ use br_sources::server::DumpOptions;
 use clap::Args;
 
 use super::paths::entry_path;
+use super::restore_steps::BASE;
 use super::servers::{ServerArgs, ServerOptions};
 use super::sources::user_name;
 use crate::context::CommandContext;
@@ -148,6 +149,7 @@ impl StreamArgs {
                     "give each --stream its own name",
                 ));
             }
+            check_places(&streams)?;
             return Ok(streams);
         };
         let path = stream_path(name)?;
@@ -258,6 +260,25 @@ impl StreamArgs {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a stream below another one that is a file, or below the files of a PostgreSQL server.
+fn check_places(streams: &[Stream]) -> Result<(), CommandError> {
+    let is_closed = |stream: &&Stream| match &stream.origin {
+        StreamOrigin::Server { server, .. } => server.folder() == BASE,
+        StreamOrigin::Program { .. } | StreamOrigin::Stdin => true,
+    };
+    for above in streams.iter().filter(is_closed) {
+        let is_below = |one: &&Stream| one.path != above.path && one.path.is_within(&above.path);
+        if let Some(below) = streams.iter().find(is_below) {
+            let message = format!(
+                "the stream {} is below the stream {}",
+                below.path, above.path
+            );
+            return Err(CommandError::usage(message, "give it another name"));
+        }
+    }
+    Ok(())
 }
 
 impl Stream {

@@ -260,6 +260,15 @@ fn set(
         "redis",
         "rabbitmq",
     ];
+    for setting in of_streams.iter().filter_map(|key| settings.get(*key)) {
+        let texts = setting.value.texts();
+        let is_switch = matches!(setting.value, Value::Switch(_));
+        if !is_switch && (texts.is_empty() || texts.iter().any(String::is_empty)) {
+            let message = format!("`{}` of the set `{name}` names nothing", setting.key);
+            let hint = "name what to back up, or delete the line";
+            return Err(Problem::new(&setting.place, message, hint));
+        }
+    }
     let is_named = |setting: &Setting| setting.value != Value::Switch(false);
     let mut streams = of_streams.iter().filter_map(|key| settings.get(*key));
     let has_streams = streams.any(is_named);

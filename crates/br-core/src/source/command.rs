@@ -21,9 +21,9 @@ use crate::model::{Entry, EntryKind, EntryPath, FileTime, Owner, StreamRecord};
 use crate::platform;
 use crate::process::{LOOK_EVERY, OnMessage, Process, ProgramError, program_name};
 
-/// br looks at a program after so many bytes of output, and whenever there is none: programs may write a few kilobytes at a time, and a look
+/// br looks at a program after so many reads of its output, and whenever there is none: programs may write a few kilobytes at a time, and a look
 /// takes longer than to read these.
-const UNWATCHED: usize = 1 << 20;
+const UNWATCHED: u32 = 16;
 
 /// A program, and the path of its output in the backup.
 pub struct CommandStream {
@@ -34,7 +34,11 @@ pub struct CommandStream {
     on_message: Option<OnMessage>,
     server: Option<String>,
     unpack: Option<Box<dyn Unpack>>,
+    last_check: Option<LastCheck>,
 }
+
+/// Judges a stream whose program has ended: takes what the program wrote to its standard error, and returns why the stream is not accepted.
+pub type LastCheck = Box<dyn FnOnce(&str) -> Result<(), String> + Send>;
 
 impl CommandStream {
     /// The output of a program as a file at `path`, which must not be the root.
@@ -51,7 +55,16 @@ impl CommandStream {
             on_message: None,
             server: None,
             unpack: None,
+            last_check: None,
         }
+    }
+
+    /// Sets what is asked last, when the program has exited with code 0 and its output was accepted. If it returns a reason, the stream fails. It may block, and gets
+    /// as much of the messages as the backup keeps: see [`StreamRecord::messages`].
+    #[must_use]
+    pub fn with_last_check(mut self, check: Option<LastCheck>) -> Self {
+        self.last_check = check;
+        self
     }
 
     /// Takes the output apart: the path becomes a folder, with what `unpack` finds in the output. The folder is in the backup only if the program exited with
@@ -259,10 +272,11 @@ struct Running {
     path: EntryPath,
     process: Process,
     stdout: ChildStdout,
-    /// Bytes read since br looked at the process.
-    unwatched: usize,
+    /// Reads since br looked at the process.
+    unwatched: u32,
     check: StreamCheck,
     server: Option<String>,
+    last_check: Option<LastCheck>,
     shared: Arc<Shared>,
     record: Option<StreamRecord>,
     has_ended: bool,
@@ -293,6 +307,7 @@ impl Running {
             unwatched: 0,
             check: StreamCheck::new(stream.rules),
             server: stream.server,
+            last_check: stream.last_check,
             shared,
             record: None,
             has_ended: false,
@@ -327,9 +342,8 @@ impl Running {
             }
             match platform::wait_readable(&self.stdout, LOOK_EVERY) {
                 Ok(true) => {
-                    let read = self.stdout.read(buffer);
-                    self.unwatched += read.as_ref().copied().unwrap_or(0);
-                    return Ok(read);
+                    self.unwatched += 1;
+                    return Ok(self.stdout.read(buffer));
                 }
                 Ok(false) => self.unwatched = UNWATCHED,
                 Err(error) => return Ok(Err(error)),
@@ -352,6 +366,12 @@ impl Running {
                 reason: Box::new(reason),
                 messages: messages.last_lines(),
             })?;
+        if let Some(check) = self.last_check.take() {
+            check(&messages.all()).map_err(|reason| StreamError::Refused {
+                program: program.clone(),
+                reason,
+            })?;
+        }
         Ok(StreamRecord::new(self.path.as_bytes())
             .with_program(Some(program))
             .with_server(self.server.take())

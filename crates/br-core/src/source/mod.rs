@@ -21,7 +21,7 @@ mod stream;
 mod stream_check;
 
 pub use combined::CombinedSource;
-pub use command::{CommandSource, CommandStream};
+pub use command::{CommandSource, CommandStream, LastCheck};
 pub(crate) use exclude::MAX_PATTERN;
 pub(crate) use exclude::Matcher as EntryMatcher;
 pub use exclude::{ExcludeError, Excludes};

@@ -65,6 +65,14 @@ pub enum StreamError {
     /// Its content is not what it should be.
     #[error("{0}")]
     Content(String),
+    /// The program succeeded, and its output is not what it should be all the same: see [`CommandStream::with_last_check`](super::CommandStream::with_last_check).
+    #[error("the output of {program} is not accepted: {reason}")]
+    Refused {
+        /// The program, without its folder and its arguments.
+        program: String,
+        /// Why.
+        reason: String,
+    },
     /// Another program of the same backup failed.
     #[error("it was ended because another one failed: {0}")]
     OtherFailed(String),

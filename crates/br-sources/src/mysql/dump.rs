@@ -3,18 +3,38 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 
-use super::probe::{MySqlOptions, MySqlServer, is_mariadb};
+use tokio_util::sync::CancellationToken;
+
+use super::probe::{MySqlOptions, MySqlServer, ask_until, is_mariadb};
 use crate::server::{Dump, Launcher, ServerError};
 
 /// The file with the databases.
 const DUMP: &str = "dump.sql";
 /// How the last line of a dump begins.
 const END_MARK: &str = "-- Dump completed";
+/// Options that make a dump incomplete.
+const LIMITS: [&str; 10] = [
+    "--no-data",
+    "--no-data-med",
+    "--no-create-info",
+    "--no-create-db",
+    "--where",
+    "--ignore-table",
+    "--ignore-table-data",
+    "--ignore-database",
+    "--ignore-error",
+    "--force",
+];
 /// The file with users and rights.
 const USERS: &str = "users.sql";
 
-pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Dump>, ServerError> {
+pub(super) fn all(
+    server: &MySqlServer,
+    options: &MySqlOptions,
+    cancel: &CancellationToken,
+) -> Result<Vec<Dump>, ServerError> {
     let program = DumpProgram::for_kind(server.is_mariadb(), &options.launcher)?;
+    refuse_limits(program.name, options)?;
     let dump = |name, own: Vec<OsString>| {
         let mut command = options.launcher.command(program.name);
         command.args(options.first_arguments()).args(own);
@@ -46,12 +66,48 @@ pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Du
     }
     own.push("--databases".into());
     own.extend(server.databases.iter().map(OsString::from));
-    let mut dumps = vec![dump(DUMP, own)];
+    let mut whole = dump(DUMP, own);
+    if !options.tables.is_empty() {
+        let (chosen, options, cancel) = (server.chosen.clone(), options.clone(), cancel.clone());
+        whole = whole.with_last_check(move |_| {
+            let ask = |statement: &str| ask_until(&options, statement, &cancel);
+            chosen.check_again(ask, &options)
+        });
+    }
+    let mut dumps = vec![whole];
     if server.is_mariadb() && program.has("--system") {
         let own = words(&["--system=users", "--insert-ignore", "--skip-dump-date"]);
         dumps.push(dump(USERS, own));
     }
     Ok(dumps)
+}
+
+/// Refuses an option file that makes the dump program leave something out without a word.
+fn refuse_limits(program: &str, options: &MySqlOptions) -> Result<(), ServerError> {
+    let mut command = options.launcher.command(program);
+    command
+        .args(options.first_arguments())
+        .arg("--print-defaults");
+    let output = command.stdin(Stdio::null()).output();
+    // The dump itself reports an option file that cannot be read.
+    let Ok(output) = output else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Option files may write `_` for `-`.
+    let is_limit = |word: &&str| {
+        let name = word.split('=').next().unwrap_or_default().replace('_', "-");
+        LIMITS.contains(&&*name)
+    };
+    match text.split_whitespace().find(is_limit) {
+        Some(limit) => Err(ServerError::BadOption {
+            what: format!("the option `{limit}` of an option file of MySQL"),
+            reason: format!(
+                "{program} would leave something out; delete it from the section of {program}, or use --mysql-exclude for tables"
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn words(words: &[&str]) -> Vec<OsString> {

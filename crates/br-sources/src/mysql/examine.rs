@@ -13,6 +13,33 @@ use crate::server::{Examine, Finding, Fix, Launcher, ServerError, Topic};
 /// The statement that says what the server is.
 const SERVER: &str = "SELECT VERSION(), @@log_bin, CURRENT_USER()";
 
+/// What the user may not do, in one line with the statements that change it; `None` if nothing is known to be missing.
+pub(super) fn missing_rights(options: &MySqlOptions, cancel: &CancellationToken) -> Option<String> {
+    let ask = |statement: &str| ask_until(options, statement, cancel);
+    let rows = ask(SERVER).ok()?;
+    let [version, log_bin, account] = rows.first()?.as_slice() else {
+        return None;
+    };
+    let server = Answered {
+        options,
+        version,
+        account,
+        is_mariadb: is_mariadb(version),
+        has_binary_log: log_bin == "1",
+    };
+    let rights = server.rights(&ask);
+    match rights.fix {
+        Some(Fix::Grant(missing)) => {
+            let statements = missing.statements.join(" ");
+            Some(format!(
+                "{}; {}: {statements}",
+                rights.message, missing.place
+            ))
+        }
+        _ => None,
+    }
+}
+
 impl Examine for MySqlOptions {
     fn folder(&self) -> &'static str {
         "mysql"
@@ -151,17 +178,17 @@ impl Answered<'_> {
             }
         };
         if let Some(table) = chosen.unknown.first() {
-            let message = format!("the server has no table {table}, so nothing is left out");
+            let message = format!("the databases have no table {table}, so nothing is left out");
             let fix = "correct the names of the excluded tables";
             found.push(Finding::warning(Topic::Content, message, Fix::advice(fix)));
         }
-        found.push(match ask(&unsafe_tables_of(&databases, &chosen.ignored)) {
-            Ok(rows) if rows.is_empty() => Finding::ok(
+        let rows = ask(&unsafe_tables_of(&databases));
+        found.push(match rows.map(|rows| chosen.unsafe_among(rows)) {
+            Ok(tables) if tables.is_empty() => Finding::ok(
                 Topic::Content,
                 "all tables that the user sees are InnoDB tables: the dump is of one moment",
             ),
-            Ok(rows) => {
-                let tables: Vec<String> = rows.into_iter().flatten().collect();
+            Ok(tables) => {
                 let message = format!(
                     "these tables are not InnoDB tables, so their dump may have a mix of states: {}",
                     tables.join(", ")

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
+use super::examine::missing_rights;
 use super::tables::{Chosen, MySqlTable};
 use crate::server::{Dump, Launcher, Server, ServerError, message_of, output_of};
 
@@ -18,8 +19,6 @@ pub(super) const ALL_SCHEMAS: &str =
 const SERVER: &str = "SELECT VERSION(), @@log_bin, @@hostname, @@port, @@datadir";
 /// Clients, the better one first.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
-/// Unsafe tables that are named.
-const MAX_NAMED: usize = 10;
 
 /// Which server to dump, and what of it.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +115,7 @@ pub struct MySqlServer {
     /// True if the server writes a binary log: then the dump says where in it the dump was made.
     pub has_binary_log: bool,
     pub(super) chosen: Chosen,
+    missing_rights: Option<String>,
     options: MySqlOptions,
 }
 
@@ -143,14 +143,16 @@ impl MySqlServer {
             return Err(bad_name(name));
         }
         let chosen = Chosen::ask(&options, &databases, |statement| ask(&options, statement))?;
-        let unsafe_tables = ask(&options, &unsafe_tables_of(&databases, &chosen.ignored))?;
+        let unsafe_tables = chosen.unsafe_among(ask(&options, &unsafe_tables_of(&databases))?);
+        let missing_rights = missing_rights(&options, cancel);
         Ok(Self {
             chosen,
+            missing_rights,
             version: answered.version,
             place: answered.place,
             has_binary_log: answered.has_binary_log,
             databases,
-            unsafe_tables: unsafe_tables.into_iter().flatten().collect(),
+            unsafe_tables,
             options,
         })
     }
@@ -192,8 +194,10 @@ impl Server for MySqlServer {
                 self.description()
             ));
         }
+        // Without `TRIGGER`, the dump program leaves out the triggers, and reports success.
+        warnings.extend(self.missing_rights.clone());
         warnings.extend(self.chosen.unknown.iter().map(|table| {
-            format!("the table {table} cannot be left out, because the server does not have it")
+            format!("the table {table} cannot be left out, because the databases of this dump do not have it; patterns are not possible")
         }));
         if !self.unsafe_tables.is_empty() {
             let tables = self.unsafe_tables.join(", ");
@@ -204,8 +208,8 @@ impl Server for MySqlServer {
         warnings
     }
 
-    fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
-        dump::all(self, &self.options)
+    fn dumps(&self, cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
+        dump::all(self, &self.options, cancel)
     }
 }
 
@@ -269,16 +273,13 @@ pub(super) fn is_own(schema: &str) -> bool {
     OWN_SCHEMAS.contains(&&*schema.to_lowercase())
 }
 
-/// The statement for the tables of these databases that are not InnoDB tables, without those that are ignored.
-pub(super) fn unsafe_tables_of(databases: &[String], ignored: &[MySqlTable]) -> String {
-    let names = |names: Vec<String>| names.join(", ");
-    let databases = names(databases.iter().map(|name| quoted(name)).collect());
-    // No table is called so: an empty list would be an error.
-    let ignored = ignored.iter().map(|table| quoted(&table.to_string()));
-    let ignored = names(std::iter::once("''".to_owned()).chain(ignored).collect());
+/// The statement for the tables of these databases that are not InnoDB tables.
+pub(super) fn unsafe_tables_of(databases: &[String]) -> String {
+    let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
     format!(
-        "SELECT CONCAT(table_schema, '.', table_name) AS name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
-         AND table_schema IN ({databases}) AND CONCAT(table_schema, '.', table_name) NOT IN ({ignored}) ORDER BY 1 LIMIT {MAX_NAMED}"
+        "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
+         AND table_schema IN ({}) ORDER BY 1",
+        names.join(", ")
     )
 }
 

@@ -83,7 +83,7 @@ pub enum ServerError {
         package: String,
     },
     /// The server has nothing to dump.
-    #[error("the server has no database besides its own")]
+    #[error("the server has no database besides its own that the user may see")]
     NoDatabases,
     /// The server has no such database.
     #[error("the server has no database `{name}` that accepts connections")]

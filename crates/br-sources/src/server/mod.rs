@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Read;
 use std::process::Command;
 
-use br_core::source::Unpack;
+use br_core::source::{LastCheck, Unpack};
 use tokio_util::sync::CancellationToken;
 
 mod error;
@@ -49,7 +49,6 @@ pub trait Server: fmt::Debug + Send {
 }
 
 /// One file in the backup of a server, or all of them.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Dump {
     /// Its name, such as `dump.sql`. It may have any character but a slash. Empty for [`DumpContent::Archive`], which is the whole folder.
@@ -58,6 +57,8 @@ pub struct Dump {
     pub end_mark: Option<&'static str>,
     /// Where its content comes from.
     pub content: DumpContent,
+    /// What is asked when the program has succeeded. Only programs have this.
+    pub last_check: Option<LastCheck>,
 }
 
 /// Where the content of a dump comes from.
@@ -82,6 +83,16 @@ impl fmt::Debug for DumpContent {
             Self::Archive { command, .. } => f.debug_tuple("Archive").field(command).finish(),
             Self::Reader(_) => f.write_str("Reader"),
         }
+    }
+}
+
+impl fmt::Debug for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dump")
+            .field("name", &self.name)
+            .field("end_mark", &self.end_mark)
+            .field("content", &self.content)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +123,18 @@ impl Dump {
             name,
             end_mark: None,
             content,
+            last_check: None,
         }
+    }
+
+    /// Sets what is asked when the program has succeeded, for [`CommandStream::with_last_check`](br_core::source::CommandStream::with_last_check).
+    #[must_use]
+    pub fn with_last_check(
+        mut self,
+        check: impl FnOnce(&str) -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        self.last_check = Some(Box::new(check));
+        self
     }
 
     /// Sets the beginning of its last line.

@@ -69,6 +69,7 @@ pub(crate) fn message_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr)
         .trim()
         .replace('\n', "; ")
+        .replace('\t', " ")
 }
 
 #[cfg(test)]

@@ -127,12 +127,12 @@ impl ServerSource {
                         rules = rules.with_end_mark(Some(end_mark.to_owned()));
                     }
                     let stream = options.stream(path, command, &description);
-                    programs.push(stream.with_rules(rules));
+                    programs.push(stream.with_rules(rules).with_last_check(dump.last_check));
                 }
                 DumpContent::Archive { command, unpack } => {
                     // The rules are about text: `unpack` knows itself what is complete.
                     let stream = options.stream(path, command, &description);
-                    programs.push(stream.with_unpack(unpack));
+                    programs.push(stream.with_unpack(unpack).with_last_check(dump.last_check));
                 }
                 DumpContent::Reader(reader) => {
                     let (time, owner) = (options.time, options.owner.clone());

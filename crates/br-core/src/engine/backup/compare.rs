@@ -174,7 +174,7 @@ impl<'a> Compare<'a> {
         let base = self.base.as_ref().map(|(reader, base)| {
             let entries = TreeReader::new(reader, base).select(paths_of(&items));
             // The walk reads the same nodes again, and warns of gaps.
-            let entries = entries.filter_map(|entry| entry.ok());
+            let entries = entries.filter_map(Result::ok);
             entries.map(|entry| (entry.path.clone(), entry)).collect()
         });
         First::read(items, base.unwrap_or_default(), jobs)

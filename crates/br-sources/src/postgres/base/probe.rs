@@ -252,7 +252,7 @@ impl Server for PostgresBaseServer {
         Vec::new()
     }
 
-    fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
+    fn dumps(&self, cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
         let mut command = self.options.launcher().command(&self.program);
         // Only `fetch` puts the WAL into the same stream. br compresses, so the program must not.
         command.args([
@@ -267,6 +267,55 @@ impl Server for PostgresBaseServer {
             let connection = self.options.connection.connection(REPLICATION);
             command.arg(format!("--dbname={connection}"));
         }
-        Ok(vec![Dump::of_archive(command, BaseUnpack::default())])
+        let (options, cancel) = (self.options.clone(), cancel.clone());
+        let check = move |messages: &str| {
+            if let Some(message) = messages.lines().find(|line| names_skipped(line)) {
+                return Err(format!(
+                    "the server has left out what is behind a link in its data folder, so it cannot be copied as a whole; move it back, or use --postgres: {message}"
+                ));
+            }
+            // One that was made meanwhile is a link to its folder in the restored server, too.
+            let answers = Answers::of(&options, &cancel).map_err(|error| error.in_one_line())?;
+            match answers.obstacle() {
+                Some((message, fix)) => Err(format!("{message}; {fix}")),
+                None => Ok(()),
+            }
+        };
+        let dump = Dump::of_archive(command, BaseUnpack::default()).with_last_check(check);
+        Ok(vec![dump])
+    }
+}
+
+/// True for a warning of the server about a file of its data folder: `skipping special file "./base/1"`, in any language. Sockets may be there.
+fn names_skipped(line: &str) -> bool {
+    const SOCKET: &str = ".s.PGSQL.";
+    let named = line.split_once("./");
+    named.is_some_and(|(before, name)| {
+        before
+            .ends_with(|last: char| !last.is_alphanumeric() && !last.is_whitespace() && last != '.')
+            && !name.starts_with(SOCKET)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_skipped;
+
+    #[test]
+    fn warnings_about_files_of_the_data_folder_are_found() {
+        for line in [
+            "WARNING:  skipping special file \"./base/16384\"",
+            "WARNUNG:  überspringe besondere Datei »./postgresql.conf«",
+        ] {
+            assert!(names_skipped(line), "{line}");
+        }
+        for line in [
+            "WARNING:  skipping special file \"./.s.PGSQL.5432\"",
+            "NOTICE:  WAL archiving is not enabled; you must ensure that all required WAL segments are copied",
+            "run ./script first",
+            "",
+        ] {
+            assert!(!names_skipped(line), "{line}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct BaseUnpack {
     files: Files,
     folders: HashSet<Box<[u8]>>,
     manifest: Option<Vec<u8>>,
+    /// The owner of the first file.
+    owner: Option<Arc<Owner>>,
 }
 
 impl Unpack for BaseUnpack {
@@ -79,9 +81,14 @@ impl BaseUnpack {
         });
         if self.files.is_empty() {
             self.root(folder, &entry, take)?;
+            self.owner = Some(Arc::clone(&entry.owner));
         }
         let came = if name == manifest::NAME {
             let text = read_manifest(&mut member, size)?;
+            // The program adds this member itself, with an owner that means nothing.
+            if let Some(owner) = &self.owner {
+                entry.owner = Arc::clone(owner);
+            }
             let mut content = Hashing::new(&*text);
             take(entry, &mut content)?;
             let came = content.finish();
