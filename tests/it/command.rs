@@ -307,7 +307,8 @@ fn files_are_read_after_all_programs_have_ended() {
             stream("mysql/dump.sql", &script("upload-a")),
             stream("zzz/dump.sql", &script("upload-z")),
         ];
-        let local = LocalSource::new(&[folder.clone()], LocalSourceOptions::default()).unwrap();
+        let local =
+            LocalSource::new(std::slice::from_ref(&folder), LocalSourceOptions::default()).unwrap();
         let both = CombinedSource::new(vec![
             Box::new(local),
             Box::new(source(streams, &disk.context)),

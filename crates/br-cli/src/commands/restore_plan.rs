@@ -136,16 +136,8 @@ impl PlanArgs {
         if self.plan {
             return Ok(ExitStatus::Ok);
         }
-        if let (Some(gap), true) = (gap(&backup, &plan), self.only.is_empty()) {
-            let hint = "`latest --complete` is the newest backup that lacks nothing; or name the parts to restore with --only";
-            return Err(CommandError::usage(gap, hint));
-        }
-        if let (Some(line), true) = (&plan.by_hand, self.only.is_empty()) {
-            let message = format!(
-                "no step restores postgres-base, and the application would start without it: restore it first, with {line}"
-            );
-            let hint = "then run this command with the other parts: --only with their names";
-            return Err(CommandError::usage(message, hint));
+        if self.only.is_empty() {
+            refuse_incomplete(&backup, &plan)?;
         }
         let is_chosen = id.is_id() || filter.host_and_other().0.is_some();
         if backup.host != host_name() && !is_chosen {
@@ -181,6 +173,22 @@ impl PlanArgs {
         look_at_servers(name, &plan, Moment::First, context).await?;
         execute(name, set, &backup, &plan, context).await
     }
+}
+
+/// Refuses a plan after which the application would start without one of its parts.
+fn refuse_incomplete(backup: &Backup, plan: &Plan) -> Result<(), CommandError> {
+    if let Some(gap) = gap(backup, plan) {
+        let hint = "`latest --complete` is the newest backup that lacks nothing; or name the parts to restore with --only";
+        return Err(CommandError::usage(gap, hint));
+    }
+    let Some(line) = &plan.by_hand else {
+        return Ok(());
+    };
+    let message = format!(
+        "no step restores postgres-base, and the application would start without it: restore it first, with {line}"
+    );
+    let hint = "then run this command with the other parts: --only with their names";
+    Err(CommandError::usage(message, hint))
 }
 
 /// Refuses steps that cannot succeed, before the first of them.

@@ -163,8 +163,8 @@ impl ServerArgs {
         }
         let options = MySqlOptions::default()
             .with_databases(databases)
-            .with_tables(parsed(tables)?)
-            .with_excluded_tables(parsed(self.mysql_exclude.clone())?)
+            .with_tables(parsed(&tables)?)
+            .with_excluded_tables(parsed(&self.mysql_exclude)?)
             .with_defaults_file(self.mysql_defaults_file.clone())
             .with_launcher(launcher(self.mysql_through.as_ref()));
         Ok(Some(ServerOptions::MySql(options)))
@@ -239,7 +239,7 @@ fn databases(option: &str, names: &[String]) -> Result<Vec<String>, CommandError
     Ok(if has_all { Vec::new() } else { names.to_vec() })
 }
 
-fn parsed(tables: Vec<String>) -> Result<Vec<MySqlTable>, CommandError> {
+fn parsed(tables: &[String]) -> Result<Vec<MySqlTable>, CommandError> {
     let tables = tables.iter().map(|text| text.parse());
     let tables: Result<_, ServerError> = tables.collect();
     tables.map_err(|error| CommandError::usage(error.to_string(), "write DATABASE.TABLE"))
