@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use br_core::engine::backup::BackupOptions;
+use br_core::engine::backup::{BackupOptions, backup};
 use br_core::engine::restore::RestoreOptions;
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
@@ -14,7 +14,7 @@ use br_core::source::{
     StreamRules,
 };
 use br_core::{Context, Error, ErrorKind, ProgramError};
-use br_testkit::{TreeFixture, block_on};
+use br_testkit::{TestRepo, TreeFixture, When, block_on};
 
 use crate::support::{Disk, Stopwatch};
 
@@ -205,11 +205,57 @@ fn a_cancelled_backup_ends_the_program() {
         cancel.cancel();
     });
     let options = options();
-    let backup = br_core::engine::backup::backup(&disk.repository, source, &options, &context);
+    let backup = backup(&disk.repository, source, &options, &context);
     let error = block_on(backup).unwrap_err();
     canceller.join().unwrap();
     assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
     assert!(!runs(&argument), "the program still runs");
+}
+
+/// Some of the programs were not started yet.
+#[test]
+fn a_cancelled_backup_of_many_programs_ends() {
+    for threads in [1, 2] {
+        let disk = Disk::new(TreeFixture::new());
+        let cancel = disk.context.cancel.clone();
+        let programs = (0..9).map(|n| stream(&format!("{n}"), "sleep 600"));
+        let source = source(programs.collect(), &disk.context);
+        let watch = Stopwatch::start();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                cancel.cancel();
+            });
+            let options = options().with_threads(Some(threads));
+            let error = disk.backup_with(source, &options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        });
+        assert!(watch.elapsed() < Duration::from_secs(20));
+    }
+}
+
+/// Symptom: the backup waited for a program that no worker had started, after its workers had ended.
+#[test]
+fn a_store_that_fails_ends_a_backup_of_several_programs() {
+    let repo = TestRepo::new();
+    let back_up = |repo: &TestRepo| {
+        let programs = ["a", "b"].map(|name| stream(name, "head -c 120000000 /dev/urandom"));
+        let source = source(programs.into(), &repo.context);
+        let options = options().with_threads(Some(1));
+        let made = backup(&repo.repository, source, &options, &repo.context);
+        block_on(made)
+    };
+    let probe = repo.fork(1);
+    let _ = back_up(&probe).unwrap();
+    let operations = probe.faults.operations();
+    let mut packs = operations.iter();
+    let pack = packs.position(|one| one.verb == "put" && one.key.starts_with("packs/"));
+    let victim = repo.fork(2);
+    victim.faults.stop_at(pack.unwrap() as u64, When::Before);
+    let watch = Stopwatch::start();
+    let error = back_up(&victim).unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Internal, "{error}");
+    assert!(watch.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

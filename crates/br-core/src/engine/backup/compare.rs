@@ -135,7 +135,7 @@ impl<'a> Compare<'a> {
         jobs: &Sender<Job>,
         walk_limit: &WalkLimit,
     ) -> Option<(References, u64)> {
-        let mut first = self.read_first(jobs)?;
+        let mut first = self.read_first(jobs, walk_limit)?;
         while let Some(item) = self.source.next() {
             if let Some(entry) = item.entry() {
                 while let Some(outcomes) = first.take_before(Some(&entry.path)) {
@@ -166,7 +166,7 @@ impl<'a> Compare<'a> {
     }
 
     /// Lets the workers read what must be read before the walk begins.
-    fn read_first(&mut self, jobs: &Sender<Job>) -> Option<First> {
+    fn read_first(&mut self, jobs: &Sender<Job>, walk_limit: &WalkLimit) -> Option<First> {
         let items = self.source.take_first();
         if items.is_empty() {
             return Some(First::default());
@@ -177,7 +177,7 @@ impl<'a> Compare<'a> {
             let entries = entries.filter_map(Result::ok);
             entries.map(|entry| (entry.path.clone(), entry)).collect()
         });
-        First::read(items, base.unwrap_or_default(), jobs)
+        First::read(items, base.unwrap_or_default(), jobs, walk_limit)
     }
 
     fn item(&mut self, item: SourceItem) -> Item {

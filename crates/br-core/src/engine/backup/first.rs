@@ -3,14 +3,19 @@
 //! Invariant: the walk begins when all of this was read, and its entries are in the backup where their paths belong.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 
 use super::compare::action_of;
 use super::job::{Item, Job, Outcome, Place};
+use super::walk_limit::WalkLimit;
 use crate::model::{Entry, EntryKind, EntryPath};
 use crate::progress::Action;
 use crate::source::SourceItem;
+
+/// How often to look whether the workers have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The outcomes of items that were read first, in path order.
 #[derive(Default)]
@@ -23,6 +28,7 @@ impl First {
         items: Vec<SourceItem>,
         mut base: BTreeMap<EntryPath, Entry>,
         jobs: &Sender<Job>,
+        walk_limit: &WalkLimit,
     ) -> Option<Self> {
         let (sender, finished) = unbounded();
         let mut count = 0;
@@ -35,10 +41,17 @@ impl First {
             jobs.send(job).ok()?;
             count += 1;
         }
-        drop(sender);
-        let mut outcomes: Vec<_> = finished.into_iter().collect();
+        let mut outcomes = Vec::with_capacity(count);
+        while outcomes.len() < count {
+            match finished.recv_timeout(LOOK_EVERY) {
+                Ok(outcome) => outcomes.push(outcome),
+                // Workers that have ended leave the jobs that nobody took in the channel, each with a sender.
+                Err(_) if !walk_limit.is_open() => return None,
+                Err(_) => {}
+            }
+        }
         outcomes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        (outcomes.len() == count).then(|| Self(outcomes.into()))
+        Some(Self(outcomes.into()))
     }
 
     /// The outcomes that belong before this path, or all that are left.

@@ -41,6 +41,11 @@ impl WalkLimit {
         WalkLimitGuard(Some(self))
     }
 
+    /// False when the limit was closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.finished.lock().is_ok_and(|count| count.is_some())
+    }
+
     /// Waits until job `number` may start. False when the limit was closed.
     pub(super) fn wait_for(&self, number: u64) -> bool {
         let Ok(count) = self.finished.lock() else {
