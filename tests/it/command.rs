@@ -148,8 +148,16 @@ fn a_program_that_fails_makes_no_backup() {
     assert!(disk.check().is_sound());
 }
 
-/// True when a program that the script named by this argument still runs.
+/// True when a program that the script named by this argument still runs. On a busy machine, a killed process takes a moment to end.
 fn runs(argument: &str) -> bool {
+    let mut looks = 0..100;
+    looks.all(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        runs_now(argument)
+    })
+}
+
+fn runs_now(argument: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes.into_iter().any(|process| {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
