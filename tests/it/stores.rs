@@ -43,15 +43,15 @@ macro_rules! on_store {
 }
 
 on_store! { local, br_testkit::StoreKind::Local,
-    bundle backup_list concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label open prune repair rewrite snapshot spot state_machine
+    bundle backup_list concurrent copy crash damage delete delta entries export faults folder forget fuzz head key_slots keys label open prune repair rewrite snapshot spot state_machine
     undelete write_only
 }
 on_store! { s3, br_testkit::StoreKind::S3,
-    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
+    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults folder forget fuzz head key_slots keys label large open prune repair restore rewrite
     snapshot spot state_machine stream undelete write_only
 }
 on_store! { endpoint, br_testkit::StoreKind::Endpoint,
-    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
+    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults folder forget fuzz head key_slots keys label large open prune repair restore rewrite
     snapshot spot state_machine stream undelete write_only
 }
 
