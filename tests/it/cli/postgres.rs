@@ -144,20 +144,8 @@ fn a_server_with_everything_awkward_comes_back() {
     assert_eq!(dump(&server, "shop"), dump(&other, "shop"));
 }
 
-/// Money moves between accounts all the time, and the sum never changes. It must be right in every restored copy.
-#[test]
-fn a_dump_is_of_one_moment() {
-    let Some(server) = Postgres::start() else {
-        return;
-    };
-    server.sql("postgres", "CREATE DATABASE bank");
-    server.sql(
-        "bank",
-        "CREATE TABLE one (id int PRIMARY KEY, amount int); CREATE TABLE two (LIKE one INCLUDING ALL);
-         INSERT INTO one SELECT n, 1000 FROM generate_series(1, 2000) n; INSERT INTO two SELECT * FROM one",
-    );
-    let session = Session::with_repository();
-    let br = br_for(&session, &server);
+/// Money moves between accounts all the time while `work` runs, and the sum never changes. Returns the number of transfers.
+pub(super) fn with_transfers(server: &Postgres, work: impl FnOnce()) -> u32 {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -172,6 +160,42 @@ fn a_dump_is_of_one_moment() {
             }
             rounds
         });
+        let stopper = Stopper(&stop);
+        work();
+        drop(stopper);
+        writer.join().unwrap()
+    })
+}
+
+/// Ends the transfers, also when a test fails: otherwise it would never end.
+struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Two tables with 2,000 accounts each, and 4,000,000 in all.
+pub(super) fn make_bank(server: &Postgres) {
+    server.sql("postgres", "CREATE DATABASE bank");
+    server.sql(
+        "bank",
+        "CREATE TABLE one (id int PRIMARY KEY, amount int); CREATE TABLE two (LIKE one INCLUDING ALL);
+         INSERT INTO one SELECT n, 1000 FROM generate_series(1, 2000) n; INSERT INTO two SELECT * FROM one",
+    );
+}
+
+/// The sum must be right in every restored copy.
+#[test]
+fn a_dump_is_of_one_moment() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    make_bank(&server);
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let rounds = with_transfers(&server, || {
         let mut sums = Vec::new();
         for _ in 0..20 {
             br.run(["backup", "--postgres", "bank"]).expect(0);
@@ -188,10 +212,9 @@ fn a_dump_is_of_one_moment() {
             ));
             server.sql("postgres", "DROP DATABASE copy");
         }
-        stop.store(true, Ordering::Relaxed);
-        assert!(writer.join().unwrap() > 20);
         assert!(sums.iter().all(|sum| sum == "4000000\n"), "{sums:?}");
     });
+    assert!(rounds > 20);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use br_testkit::{BrCmd, Postgres};
 
+use super::postgres::{make_bank, with_transfers};
 use super::{Session, json};
 
 const BACKUP: [&str; 2] = ["backup", "--postgres-base"];
@@ -59,28 +59,10 @@ fn a_server_starts_from_a_backup_that_was_made_under_writes() {
     let Some(server) = Postgres::start() else {
         return;
     };
-    server.sql("postgres", "CREATE DATABASE bank");
-    server.sql(
-        "bank",
-        "CREATE TABLE one (id int PRIMARY KEY, amount int); CREATE TABLE two (LIKE one INCLUDING ALL);
-         INSERT INTO one SELECT n, 1000 FROM generate_series(1, 2000) n; INSERT INTO two SELECT * FROM one",
-    );
+    make_bank(&server);
     let session = Session::with_repository();
     let br = br_for(&session, &server);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut rounds = 0;
-            while !stop.load(Ordering::Relaxed) {
-                rounds += 1;
-                let id = rounds % 2_000 + 1;
-                server.sql(
-                    "bank",
-                    &format!("BEGIN; UPDATE one SET amount = amount - 7 WHERE id = {id}; UPDATE two SET amount = amount + 7 WHERE id = {}; COMMIT", 2_001 - id),
-                );
-            }
-            rounds
-        });
+    let rounds = with_transfers(&server, || {
         for _ in 0..3 {
             br.run(BACKUP).expect(0);
             let copy = restored(&session);
@@ -91,9 +73,8 @@ fn a_server_starts_from_a_backup_that_was_made_under_writes() {
                 "INSERT INTO one VALUES (0, 0); CREATE TABLE more (id int)",
             );
         }
-        stop.store(true, Ordering::Relaxed);
-        assert!(writer.join().unwrap() > 10);
     });
+    assert!(rounds > 10);
     let shown = session.run(["show", "latest"]).expect(0).stdout;
     for part in [
         "postgres-base, by pg_basebackup",
