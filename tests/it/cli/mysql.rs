@@ -320,7 +320,7 @@ fn only_the_chosen_tables_are_dumped() {
     assert!(doctor.stdout.contains("no table `shop.order`"), "{doctor}");
 }
 
-/// Each of these would be a dump that lacks something nobody named, or that cannot be restored.
+/// Each of these dumps would lack a table that should be in it, or could not be restored.
 #[test]
 fn a_selection_of_tables_that_cannot_be_dumped_is_refused() {
     let Some(server) = MariaDb::start() else {

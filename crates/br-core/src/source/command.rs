@@ -21,8 +21,8 @@ use crate::model::{Entry, EntryKind, EntryPath, FileTime, Owner, StreamRecord};
 use crate::platform;
 use crate::process::{LOOK_EVERY, OnMessage, Process, ProgramError, program_name};
 
-/// br looks at a program after so many reads of its output, and whenever there is none: programs may write a few kilobytes at a time, and a look
-/// takes longer than to read these.
+/// Number of reads between two looks at a program. Programs may write a few kilobytes at a time, and a look takes longer than such a read. br also looks
+/// whenever a program writes nothing for a while.
 const UNWATCHED: u32 = 16;
 
 /// A program, and the path of its output in the backup.

@@ -82,7 +82,7 @@ pub(super) fn all(
     Ok(dumps)
 }
 
-/// Refuses an option file that makes the dump program leave something out without a word.
+/// Refuses an option file that makes the dump program leave something out silently.
 fn refuse_limits(program: &str, options: &MySqlOptions) -> Result<(), ServerError> {
     let mut command = options.launcher.command(program);
     command

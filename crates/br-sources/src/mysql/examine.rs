@@ -17,17 +17,7 @@ const SERVER: &str = "SELECT VERSION(), @@log_bin, CURRENT_USER()";
 pub(super) fn missing_rights(options: &MySqlOptions, cancel: &CancellationToken) -> Option<String> {
     let ask = |statement: &str| ask_until(options, statement, cancel);
     let rows = ask(SERVER).ok()?;
-    let [version, log_bin, account] = rows.first()?.as_slice() else {
-        return None;
-    };
-    let server = Answered {
-        options,
-        version,
-        account,
-        is_mariadb: is_mariadb(version),
-        has_binary_log: log_bin == "1",
-    };
-    let rights = server.rights(&ask);
+    let rights = Answered::of(options, &rows)?.rights(&ask);
     match rights.fix {
         Some(Fix::Grant(missing)) => {
             let statements = missing.statements.join(" ");
@@ -51,21 +41,12 @@ impl Examine for MySqlOptions {
             Ok(rows) => rows,
             Err(error) => return vec![unreachable(&error)],
         };
-        let [version, log_bin, account] = rows.first().map(Vec::as_slice).unwrap_or_default()
-        else {
+        let Some(server) = Answered::of(self, &rows) else {
             let answer = format!("{rows:?}");
             return vec![unreachable(&ServerError::Answer { answer })];
         };
-        let is_mariadb = is_mariadb(version);
-        let server = Answered {
-            options: self,
-            version,
-            account,
-            is_mariadb,
-            has_binary_log: log_bin == "1",
-        };
         let mut found = vec![server.connection(&ask)];
-        found.push(client(version, is_mariadb, &self.launcher));
+        found.push(client(server.version, server.is_mariadb, &self.launcher));
         let rights = server.rights(&ask);
         let is_blind = matches!(rights.fix, Some(Fix::Grant(_)));
         found.push(rights);
@@ -87,7 +68,21 @@ struct Answered<'a> {
     has_binary_log: bool,
 }
 
-impl Answered<'_> {
+impl<'a> Answered<'a> {
+    /// Reads the answer to [`SERVER`].
+    fn of(options: &'a MySqlOptions, rows: &'a [Vec<String>]) -> Option<Self> {
+        let [version, log_bin, account] = rows.first()?.as_slice() else {
+            return None;
+        };
+        Some(Self {
+            options,
+            version,
+            account,
+            is_mariadb: is_mariadb(version),
+            has_binary_log: log_bin == "1",
+        })
+    }
+
     fn connection(&self, ask: &Ask<'_>) -> Finding {
         let status = ask("status").unwrap_or_default();
         let place = place_in(&status).unwrap_or_default();

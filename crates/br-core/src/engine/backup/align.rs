@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use crate::model::ChunkRef;
 
-/// How many chunks before and after the expected place are tried first, and how many if none of these fits. Of so many cuts, one must fit.
+/// How far to search before and after the expected place, in chunks, and which share of the cuts must fit: first one in three nearby, then one in two
+/// farther away.
 const SEARCHES: [(usize, usize); 2] = [(64, 3), (4096, 2)];
 /// At least this many cuts must fit.
 const MIN_CUTS: usize = 3;

@@ -45,7 +45,7 @@ impl First {
         while outcomes.len() < count {
             match finished.recv_timeout(LOOK_EVERY) {
                 Ok(outcome) => outcomes.push(outcome),
-                // Workers that have ended leave the jobs that nobody took in the channel, each with a sender.
+                // After the workers have ended, jobs may be left in the channel. Each has a sender, so `finished` stays connected.
                 Err(_) if !walk_limit.is_open() => return None,
                 Err(_) => {}
             }
